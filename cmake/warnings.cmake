@@ -1,0 +1,10 @@
+# One interface target carries the warnings and the hardening; everything of ours links it.
+add_library(wh_flags INTERFACE)
+target_compile_options(wh_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
+  -Wundef -Wpointer-arith -Wcast-align -Wwrite-strings)
+if(WH_WERROR)
+  target_compile_options(wh_flags INTERFACE -Werror)
+endif()
+target_compile_definitions(wh_flags INTERFACE _GNU_SOURCE)
+target_include_directories(wh_flags INTERFACE ${CMAKE_SOURCE_DIR})

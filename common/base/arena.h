@@ -1,0 +1,34 @@
+/*
+ * Bump memory for one message: many small allocations, freed all at once.
+ * Blocks are kept for reuse by wh_arena_reset up to `keep` bytes.
+ * `limit` bounds what hostile input can make us allocate.
+ */
+#ifndef WH_BASE_ARENA_H
+#define WH_BASE_ARENA_H
+
+#include "common/base/err.h"
+#include "common/base/slice.h"
+
+struct wh_arena_block;
+
+struct wh_arena {
+    struct wh_arena_block *blocks; /* newest first */
+    size_t used;                   /* bytes handed out since the last reset */
+    size_t limit;                  /* bytes; 0 = none */
+};
+
+void wh_arena_init(struct wh_arena *arena, size_t limit);
+void wh_arena_deinit(struct wh_arena *arena);
+void wh_arena_reset(struct wh_arena *arena);
+
+/* `size` zeroed bytes aligned for any type; NULL when memory or `limit` is exhausted.
+ * A size of 0 gives a valid pointer. */
+void *wh_arena_alloc(struct wh_arena *arena, size_t size);
+
+/* `count` × `size` zeroed bytes; NULL on overflow as well. */
+void *wh_arena_alloc_array(struct wh_arena *arena, size_t count, size_t size);
+
+/* A copy of `slice` with a NUL behind it; ptr NULL on failure. */
+struct wh_slice wh_arena_copy(struct wh_arena *arena, struct wh_slice slice);
+
+#endif

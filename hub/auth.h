@@ -1,0 +1,83 @@
+/*
+ * Tokens: a JWT (RFC 7519) in, verified claims out.  The hub's only file that
+ * sees libjwt.  The algorithm is pinned to the family of the configured key;
+ * what the token says about its own key is never believed.
+ */
+#ifndef HUB_AUTH_H
+#define HUB_AUTH_H
+
+#include "common/base/arena.h"
+#include "common/protocol/model.h"
+#include "hub/config.h"
+
+/* The keys of one token_config, parsed once. */
+struct token_verifier;
+
+/*
+ * WH_EINVAL with a text in `out_problem` (what is wrong with which key) when a key cannot be
+ * used.  A config without any key gives a verifier that refuses every token.
+ */
+WH_MUST_CHECK enum wh_err token_verifier_new(const struct token_config *config,
+                                             struct token_verifier **out_verifier,
+                                             struct wh_buf *out_problem);
+void token_verifier_free(struct token_verifier *verifier);
+
+struct token_override {
+    bool is_set;
+    bool value;
+};
+
+struct token_overrides {
+    struct token_override presence, join_leave, force_push_join_leave, force_positioning,
+        force_recovery;
+};
+
+struct token_subscription {
+    struct wh_slice channel;
+    struct wh_payload info;
+    struct wh_payload data;
+    struct token_overrides override;
+};
+
+/* All slices live in the arena given to token_verify. */
+struct token_claims {
+    struct wh_slice user;  /* "" = anonymous */
+    int64_t exp;           /* unix seconds; 0 = none */
+    int64_t expire_at;     /* when the connection or subscription expires; 0 = never.  Already
+                              resolved: the claim expire_at if present, else exp. */
+    int64_t iat;           /* 0 = none */
+    struct wh_slice jti;
+    struct wh_payload info;
+    struct wh_payload meta;
+    struct wh_payload data;      /* subscription tokens */
+    struct wh_slice channel;     /* subscription tokens */
+    struct wh_slice client;      /* subscription tokens, deprecated */
+    struct token_overrides override;
+    struct {
+        struct token_subscription *items;
+        size_t count;
+    } subs;                      /* `subs`, or `channels` with defaults */
+};
+
+/*
+ * Verify signature first, then iss and aud, then exp and nbf (at `now_s`, leeway none).
+ * WH_OK; WH_EEXPIRED: well signed but expired or not yet valid (109); WH_EDENIED: anything else
+ * (3500).  `out_reason` (may be NULL) gets a fixed word for metrics and log, never for the
+ * client: "signature", "algorithm", "format", "claims", "audience", "issuer", "expired", "no_key".
+ */
+enum token_kind { TOKEN_CONNECTION, TOKEN_SUBSCRIPTION };
+
+WH_MUST_CHECK enum wh_err token_verify(const struct token_verifier *verifier,
+                                       enum token_kind kind,
+                                       struct wh_slice token,
+                                       int64_t now_s,
+                                       struct wh_arena *arena,
+                                       struct token_claims *out_claims,
+                                       const char **out_reason);
+
+/* The verbs gen-token, gen-sub-token and check-token. */
+int token_generate_main(int argc, char **argv);
+int token_generate_subscription_main(int argc, char **argv);
+int token_check_main(int argc, char **argv);
+
+#endif
