@@ -117,7 +117,7 @@ port_owner() {
         if [ -n "$link" ]; then
             pid=${link#/proc/}
             pid=${pid%%/*}
-            printf 'pid %s: %s\n' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline")"
+            printf 'pid %s: %s\n' "$pid" "$(tr '\0\n' '  ' <"/proc/$pid/cmdline" | cut -c 1-70)"
             return
         fi
     done

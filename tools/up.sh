@@ -23,7 +23,6 @@ run_dir=.run
 config=$run_dir/wirehub.yaml
 hub=build/release/bin/wirehub
 page=http://127.0.0.1:$port/
-umask 077
 
 write_config() {
     for name in secret api-key; do # kept over runs, so that tokens stay good
@@ -161,7 +160,7 @@ show_what_to_try() {
     say ""
 }
 
-mkdir -p "$run_dir"
+mkdir -p "$run_dir" && chmod 700 "$run_dir"
 clean_stale_run
 # The pid file is the lock between two starts at the same moment: noclobber creates it or fails.
 (set -C && echo "$$ $(start_time $$)" >"$run_dir/up.pid") 2>/dev/null || clean_stale_run
@@ -179,6 +178,7 @@ npm_install web-demo
 run cmake --preset release -D WH_BUILD_TESTS=OFF || die "configuring failed"
 run cmake --build --preset release --target hub || die "building failed"
 
+umask 077 # secrets and logs are nobody else's
 [ -n "$only_hub" ] || start_redis
 write_config
 start_hub
