@@ -66,8 +66,8 @@ struct token_claims {
 
 /*
  * Verify signature first, then iss and aud, then exp and nbf (at `now_s`, leeway none).
- * WH_OK; WH_EEXPIRED: well signed but expired or not yet valid (109); WH_EDENIED: anything else
- * (3500).  `out_reason` (may be NULL) gets a fixed word for metrics and log, never for the
+ * WH_OK; WH_EEXPIRED: well signed but expired or not yet valid (109), the claims are there all the
+ * same (insecure mode overlooks the time); WH_EDENIED: anything else (3500).  `out_reason` (may be NULL) gets a fixed word for metrics and log, never for the
  * client: "signature", "algorithm", "format", "claims", "audience", "issuer", "expired", "no_key".
  */
 enum token_kind { TOKEN_CONNECTION, TOKEN_SUBSCRIPTION };

@@ -504,10 +504,10 @@ enum wh_err token_claims_decode(const struct token_rules *rules,
         *out_reason = is_for_us ? "issuer" : "audience";
         return WH_EDENIED;
     }
+    *out_claims = claims;
     if (!is_in_time(&raw, claims.exp, nbf, now_s)) {
         *out_reason = "expired";
         return WH_EEXPIRED;
     }
-    *out_claims = claims;
     return WH_OK;
 }

@@ -30,7 +30,7 @@ WH_MUST_CHECK enum wh_err token_rules_init(struct token_rules *rules,
                                            struct wh_buf *problem);
 void token_rules_deinit(struct token_rules *rules);
 
-/* Results and reasons as of token_verify; `out_claims` is untouched on failure. */
+/* Results and reasons as of token_verify, WH_EEXPIRED with claims included. */
 WH_MUST_CHECK enum wh_err token_claims_decode(const struct token_rules *rules,
                                               enum token_kind kind,
                                               struct wh_slice payload,
