@@ -1,7 +1,8 @@
 /*
  * Bump memory for one message: many small allocations, freed all at once.
- * Blocks are kept for reuse by wh_arena_reset up to `keep` bytes.
+ * wh_arena_reset keeps one block of at most 16 KiB for the next message.
  * `limit` bounds what hostile input can make us allocate.
+ * Zero-initialised is a valid empty arena without limit.  One thread.
  */
 #ifndef WH_BASE_ARENA_H
 #define WH_BASE_ARENA_H
@@ -13,7 +14,7 @@ struct wh_arena_block;
 
 struct wh_arena {
     struct wh_arena_block *blocks; /* newest first */
-    size_t used;                   /* bytes handed out since the last reset */
+    size_t used;                   /* bytes since the last reset, in units of 16 */
     size_t limit;                  /* bytes; 0 = none */
 };
 
@@ -28,7 +29,8 @@ void *wh_arena_alloc(struct wh_arena *arena, size_t size);
 /* `count` × `size` zeroed bytes; NULL on overflow as well. */
 void *wh_arena_alloc_array(struct wh_arena *arena, size_t count, size_t size);
 
-/* A copy of `slice` with a NUL behind it; ptr NULL on failure. */
+/* A copy of `slice` with a NUL behind it; ptr NULL on failure.  The absent slice stays absent:
+ * where that can happen, ask before copying. */
 struct wh_slice wh_arena_copy(struct wh_arena *arena, struct wh_slice slice);
 
 #endif

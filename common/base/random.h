@@ -1,6 +1,9 @@
 /*
- * Random bytes from the kernel (getrandom), buffered.  wh_random_seed makes
- * the stream repeatable for simulations; never outside tests.
+ * Random bytes from the kernel (getrandom), buffered per thread; a child of
+ * fork never repeats its parent's.  wh_random_seed makes the calling thread's
+ * stream repeatable for simulations; never outside tests.
+ *
+ * Any thread.  A kernel without randomness is a broken machine: we abort.
  */
 #ifndef WH_BASE_RANDOM_H
 #define WH_BASE_RANDOM_H
@@ -22,5 +25,8 @@ void wh_random_uuid_v7(char out[37]);
 void wh_random_letters(char *out, size_t len);
 
 void wh_random_seed(uint64_t seed);
+
+/* Straight from the kernel, seeded or not: for keys that live as long as the process. */
+void wh_random_kernel(void *out, size_t len);
 
 #endif
