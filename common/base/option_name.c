@@ -98,6 +98,13 @@ const char *wh_nearest_word(struct wh_slice word, const char *const *words, size
             best = words[i];
         }
     }
+    /* "warning" for warn, "mem" for memory: too far by letters, yet plain. */
+    for (size_t i = 0; i < count && !best && word.len >= 3; i++) {
+        struct wh_slice known = wh_slice_from_str(words[i]);
+        if (wh_slice_starts_with(known, word) ||
+            (known.len >= 3 && wh_slice_starts_with(word, known)))
+            best = words[i];
+    }
     return best;
 }
 

@@ -197,12 +197,23 @@ static unsigned write_groups(const char *previous, const char *name, struct wh_b
             const char *start = dot;
             while (start > name && start[-1] != '.')
                 start--;
-            wh_buf_printf(out, "%s%*s%.*s:\n", depth ? "" : "\n", (int)depth * 2, "",
-                          (int)(dot - start), start);
+            wh_buf_printf(out, "%s%*s%.*s:\n", depth || out->len == 0 ? "" : "\n", (int)depth * 2,
+                          "", (int)(dot - start), start);
         }
         depth++;
     }
     return depth;
+}
+
+/* An option without a value is shown, but commented out: for some, "" is not the same as unset. */
+static bool is_unset(const struct wh_option *option, const void *target)
+{
+    const char *text;
+
+    if (option->type != WH_OPTION_STRING)
+        return false;
+    wh_option_load(option, target, &text, sizeof(text));
+    return text == NULL;
 }
 
 static const char *leaf_name(const char *name)
@@ -253,7 +264,8 @@ void wh_option_write_yaml(const struct wh_option_set *set,
         bool is_block =
             option->type == WH_OPTION_OBJECTS && load_list(option, set->target).count > 0;
         previous = option->name;
-        wh_buf_printf(out, "%*s%s:", (int)depth * 2, "", leaf_name(option->name));
+        wh_buf_printf(out, "%*s%s%s:", (int)depth * 2, "",
+                      is_unset(option, set->target) ? "# " : "", leaf_name(option->name));
         if (!is_block) {
             wh_buf_append_char(out, ' ');
             wh_option_write_value(option, set->target, out);
@@ -304,6 +316,7 @@ void wh_option_write_env(const struct wh_option_set *set,
 {
     for (size_t i = 0; i < set->table->count; i++) {
         const struct wh_option *option = &set->table->options[i];
+        wh_buf_append_str(out, is_unset(option, set->target) ? "# " : "");
         wh_option_write_env_name(print->env_prefix, option->name, out);
         wh_buf_append_char(out, '=');
         write_env_value(option, set->target, out);
