@@ -60,8 +60,8 @@ tools/common.sh lists"
         fi
     done
     for package in $missing; do
-        has_candidate "$package" || die "$(distribution) has no package $package. Supported: \
-Debian 12 and 13, Ubuntu 24.04."
+        has_candidate "$package" || die "$(distribution) has no package $package. All are in \
+Debian 12; Debian 13 and Ubuntu 24.04 have those for build and up."
     done
     # shellcheck disable=SC2086 # a list of words
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing ||
