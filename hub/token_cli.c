@@ -467,7 +467,7 @@ static int tell_invalid(const char *reason)
     return EXIT_INVALID;
 }
 
-/* "in 59 minutes" or "3 days ago". */
+/* "in 59 minutes" or "3 days ago"; "1 hour" only when it is one to the second. */
 static void print_distance(int64_t seconds)
 {
     static const struct {
@@ -476,7 +476,7 @@ static void print_distance(int64_t seconds)
     } units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
     int64_t distance = seconds < 0 ? -seconds : seconds;
     size_t i = 0;
-    while (i < 3 && distance < 2 * units[i].seconds)
+    while (i < 3 && distance < 2 * units[i].seconds && distance != units[i].seconds)
         i++;
     int64_t count = distance / units[i].seconds;
     printf("%s%" PRId64 " %s%s%s", seconds < 0 ? "" : "in ", count, units[i].name,

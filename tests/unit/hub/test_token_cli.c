@@ -133,7 +133,7 @@ static void a_generated_token_checks_as_valid(void **state)
     assert_says("kind:    connection token\n");
     assert_says("key:     hmac_secret_key (HS256)\n");
     assert_says("user:    42\n");
-    assert_says("expires: in 60 minutes (2023-11-14 23:13:20 UTC)\n");
+    assert_says("expires: in 1 hour (2023-11-14 23:13:20 UTC)\n");
     assert_says("\"channels\":[\"news\",\"a\\\"b\"]");
     assert_says("\"role\":\"admin\"");
     assert_says("\"age\":5");
