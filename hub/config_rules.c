@@ -230,7 +230,8 @@ static void check_server(const struct scope *scope, const struct config *config)
         check_pem(scope, "http_server.tls.key_pem", config->http_server.tls.key_pem);
         check_pem(scope, "http_server.tls.client_ca_pem", config->http_server.tls.client_ca_pem);
     }
-    if (config->http_server.internal_port == config->http_server.port)
+    if (config->http_server.internal_port &&
+        config->http_server.internal_port == config->http_server.port)
         report(scope, CONFIG_ERROR, "http_server.internal_port", "http_server.port",
                "http_server.port and http_server.internal_port must differ");
     if (config->websocket.handler_prefix[0] != '/' ||

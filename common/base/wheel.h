@@ -4,7 +4,8 @@
  * wh_wheel_advance with the monotonic time; it sleeps until
  * wh_wheel_next_ms.  A timer fires once, never early, at most one tick
  * (WH_WHEEL_TICK_MS) late plus the driver's own delay.  A callback may start
- * or stop any timer, its own included, and free its own memory.
+ * or stop any timer, its own included, and free its own memory; it must not
+ * call wh_wheel_advance.
  */
 #ifndef WH_BASE_WHEEL_H
 #define WH_BASE_WHEEL_H
@@ -26,7 +27,8 @@ struct wh_timer {
 
 struct wh_wheel {
     uint64_t now_tick;
-    size_t count; /* timers running */
+    size_t count;                       /* timers running */
+    uint64_t occupied[WH_WHEEL_LEVELS]; /* a bit for each slot that holds timers */
     struct wh_list slots[WH_WHEEL_LEVELS][1 << WH_WHEEL_BITS];
 };
 
@@ -34,9 +36,13 @@ void wh_wheel_init(struct wh_wheel *wheel, uint64_t now_ms);
 
 void wh_timer_init(struct wh_timer *timer, wh_timer_fn *fn);
 
-/* (Re)start: fires once, `delay_ms` after `now_ms`.  Delays past the wheel's span
+/* (Re)start: fires once, `delay_ms` after `now_ms`, in a later call of wh_wheel_advance than the
+ * one that may be running now, even for a delay of 0.  Delays past the wheel's span
  * (2^36 ticks, 34 years) are clamped to it. */
-void wh_timer_start(struct wh_wheel *wheel, struct wh_timer *timer, uint64_t now_ms, uint64_t delay_ms);
+void wh_timer_start(struct wh_wheel *wheel,
+                    struct wh_timer *timer,
+                    uint64_t now_ms,
+                    uint64_t delay_ms);
 void wh_timer_stop(struct wh_wheel *wheel, struct wh_timer *timer); /* harmless when not running */
 bool wh_timer_is_running(const struct wh_timer *timer);
 
