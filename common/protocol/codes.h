@@ -66,8 +66,7 @@ enum wh_code {
     WH_REPLY_ERROR_LIST(X)
 #undef X
 #define X(name, code, text) name = code,
-    WH_DISCONNECT_LIST(X)
-    WH_UNSUBSCRIBE_LIST(X)
+        WH_DISCONNECT_LIST(X) WH_UNSUBSCRIBE_LIST(X)
 #undef X
 };
 

@@ -2,6 +2,13 @@
  * Strict JSON (RFC 8259): a pull reader that hands out raw slices, so that
  * payloads pass byte for byte, and the writing of strings.  Depth is bounded
  * by WH_JSON_DEPTH_MAX without recursion on input; input must be UTF-8.
+ *
+ * A lone surrogate escape ("\ud800", which browsers produce) is accepted:
+ * read as a string it becomes U+FFFD, in a raw slice it stays as written.
+ *
+ * Unless said otherwise: WH_EFORMAT for anything malformed or of another type,
+ * after which the reader must not be used; WH_ENOMEM when the arena is
+ * exhausted.  Pure functions of their arguments; any thread.
  */
 #ifndef WH_PROTOCOL_JSON_H
 #define WH_PROTOCOL_JSON_H
@@ -24,6 +31,7 @@ struct wh_json_reader {
     const char *at;
     const char *end;
     unsigned depth;
+    bool is_fresh; /* the innermost container was just entered: no comma comes before its first */
 };
 
 void wh_json_reader_init(struct wh_json_reader *reader, struct wh_slice text);
@@ -47,6 +55,8 @@ WH_MUST_CHECK enum wh_err wh_json_read_null(struct wh_json_reader *reader);
  * WH_EFORMAT otherwise. */
 WH_MUST_CHECK enum wh_err wh_json_read_u64(struct wh_json_reader *reader, uint64_t *out);
 WH_MUST_CHECK enum wh_err wh_json_read_i64(struct wh_json_reader *reader, int64_t *out);
+
+/* Correctly rounded, whatever the locale; past the range ±infinity or ±0, as browsers read it. */
 WH_MUST_CHECK enum wh_err wh_json_read_double(struct wh_json_reader *reader, double *out);
 
 /* Unescaped; in the text when nothing was escaped, else in the arena. */
@@ -63,10 +73,13 @@ WH_MUST_CHECK enum wh_err wh_json_finish(struct wh_json_reader *reader);
 /* One whole valid JSON value and nothing else. */
 bool wh_json_is_valid(struct wh_slice text);
 
-/* A quoted, escaped string; bytes that are no UTF-8 become U+FFFD. */
+/* A quoted, escaped string; each byte that is no UTF-8 becomes U+FFFD. */
 void wh_json_write_string(struct wh_buf *buf, struct wh_slice text);
 
 /* Copy valid JSON text, dropping raw line feeds (they can only be white space). */
 void wh_json_write_raw(struct wh_buf *buf, struct wh_slice text);
+
+/* The shortest decimal that reads back as `number`; null for NaN and infinities (JSON has none). */
+void wh_json_write_double(struct wh_buf *buf, double number);
 
 #endif
