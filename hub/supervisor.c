@@ -212,7 +212,7 @@ static void set_process_attributes(const struct supervisor *s, unsigned index)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != s->pid)
         _exit(1);  /* it died before the line above */
-    char name[16]; /* the kernel's limit */
+    char name[32]; /* the kernel keeps 15 bytes */
     snprintf(name, sizeof name, "wirehub: %u", index);
     prctl(PR_SET_NAME, name);
 #ifndef UNDER_SANITIZER

@@ -82,6 +82,7 @@ static sigset_t worker_signals(void)
 static int obey(const struct worker_context *context, int terms, int status)
 {
     const sigset_t set = worker_signals();
+    alarm(2 * WAIT_MS / 1000); /* a failed test must leave no process behind */
     worker_ready(context);
     for (int seen = 0;;) {
         int number = 0;
