@@ -155,9 +155,10 @@ static void on_kill_timer(struct wh_timer *timer)
 static void send_close_frame(struct connection *connection)
 {
     char frame[2 + 125];
-    size_t reason_len = strlen(connection->close_reason);
-    if (connection->is_close_sent || connection->base.is_busy)
+    if (connection->is_close_sent || connection->base.is_busy ||
+        connection->close_reason == NULL) /* the peer closes: lws answers */
         return;
+    size_t reason_len = strlen(connection->close_reason);
     if (reason_len > sizeof(frame) - 4)
         reason_len = sizeof(frame) - 4;
     frame[0] = (char)0x88; /* FIN, opcode close (RFC 6455 §5.5.1) */
