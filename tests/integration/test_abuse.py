@@ -33,7 +33,7 @@ def assert_serves(hub, within=PROMPTLY):
 
 def serving_pid(hub):
     """The process that holds the connections of a hub with one worker."""
-    return (hub.worker_pids or [hub.process.pid])[0]
+    return hub.wait_log("worker_started")["pid"]
 
 
 def open_files(hub):
@@ -44,6 +44,14 @@ def wait_until(condition, timeout, what):
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, what
+        time.sleep(0.02)  # between polls of a bounded wait
+
+
+def wait_files(hub, count):
+    """Until the hub holds no more than `count` descriptors."""
+    deadline = time.monotonic() + PROMPTLY
+    while (held := open_files(hub)) > count:
+        assert time.monotonic() < deadline, f"{held} descriptors are held, {count} before"
         time.sleep(0.02)  # between polls of a bounded wait
 
 
@@ -112,7 +120,7 @@ def test_unfinished_handshake_is_gone_in_time(memory_hub):
             with contextlib.suppress(TimeoutError):
                 peer.wait_eof(0.1)
                 open_peers.discard(peer)
-    wait_until(lambda: open_files(hub) <= before, PROMPTLY, "descriptors of the dead are held")
+    wait_files(hub, before)
     assert_serves(hub)
     for peer in peers:
         peer.abort()
@@ -237,8 +245,7 @@ def test_crowd_that_is_reset_at_once_gives_all_descriptors_back(memory_hub):
         assert_serves(memory_hub)
         for sock in socks:
             reset(sock)
-        wait_until(lambda: open_files(memory_hub) <= before, PROMPTLY,
-                   "descriptors of reset connections are held")
+        wait_files(memory_hub, before)
         assert_serves(memory_hub)
 
 
@@ -247,7 +254,7 @@ def test_crowd_that_says_nothing_before_it_is_reset_leaves_nothing(memory_hub):
     socks = [socket.create_connection(("127.0.0.1", memory_hub.port)) for _ in range(500)]
     for sock in socks:
         reset(sock)
-    wait_until(lambda: open_files(memory_hub) <= before, PROMPTLY, "descriptors are held")
+    wait_files(memory_hub, before)
     assert_serves(memory_hub)
 
 

@@ -817,7 +817,7 @@ def test_close_right_behind_a_command_is_answered(session):
 @pytest.mark.parametrize("bad", [
     pytest.param(build_frame(3, b"x"), id="protocol_error"),
     pytest.param(build_frame(TEXT, b"\xff"), id="bad_utf8"),
-    pytest.param(b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"\1\2\3\4", id="too_big"),
+    pytest.param(b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"\1\2\3\4x", id="too_big"),
     pytest.param(build_frame(TEXT, b"rubbish"), id="bad_command"),
 ])
 def test_connection_is_gone_soon_after_a_failure(session, bad):
