@@ -26,6 +26,7 @@
 #include "common/base/utf8.h"
 #include "common/protocol/codec.h"
 #include "hub/http.h"
+#include "hub/limits.h"
 #include "hub/session.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ enum {
     HEADER_POOL = 8192,       /* requests being parsed at once */
     ACCEPT_PAUSE_MS = 100,    /* out of descriptors: wait for some to come back */
     CLOSE_REASON_MAX = 123,   /* of a control frame of 125 bytes */
+    CLOSE_ANSWER_MS = 1000,   /* for the peer's close frame after ours */
     KEY_LEN = 24              /* base64 of 16 bytes */
 };
 
@@ -84,8 +86,8 @@ struct server {
     int reserve_fd; /* given up to turn away newcomers politely when descriptors run out */
     size_t connection_count;
     struct wh_timer accept_pause;
-    uint64_t rate_second; /* monotonic second that rate_count belongs to */
-    uint64_t rate_count;
+    struct token_bucket rate; /* client.connection_rate_limit */
+    bool is_accepting;
     bool is_closed;
 };
 
@@ -177,6 +179,7 @@ static void send_close_frame(struct connection *connection, uint32_t code, struc
     }
     frame[1] = (char)len;
     connection->is_close_sent = true;
+    wh_loop_timer_start(connection->server->node->loop, &connection->kill_timer, CLOSE_ANSWER_MS);
     if (!write_bytes(connection, wh_slice(frame, 2 + len)))
         kill_connection(connection);
 }
@@ -310,17 +313,15 @@ static bool lists_token(struct lws *wsi, enum lws_token_indexes token, const cha
     return false;
 }
 
+/* A burst of one second's worth is let through at once. */
 static bool is_over_rate(struct server *server)
 {
     uint64_t limit = server->node->config->client.connection_rate_limit;
-    uint64_t second = wh_loop_now_ms(server->node->loop) / 1000;
-    if (limit == 0)
-        return false;
-    if (second != server->rate_second) {
-        server->rate_second = second;
-        server->rate_count = 0;
-    }
-    return server->rate_count++ >= limit;
+    uint32_t rate = limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
+    uint64_t now = wh_loop_now_ms(server->node->loop);
+    if (rate != server->rate.rate) /* first use, or a reload */
+        token_bucket_init(&server->rate, rate, rate, now);
+    return rate > 0 && !token_bucket_take(&server->rate, now);
 }
 
 static struct refusal check_handshake(struct server *server, struct lws *wsi)
@@ -352,7 +353,7 @@ static struct refusal check_handshake(struct server *server, struct lws *wsi)
     else if (!is_origin_allowed(config, wsi))
         refusal = (struct refusal){403, "this origin is not allowed\n",
                                    METRIC_CONNECTIONS_REFUSED_ORIGIN};
-    else if (server->node->phase != NODE_SERVING)
+    else if (!server->is_accepting)
         refusal = (struct refusal){503, "shutting down\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
     else if (config->client.connection_limit &&
              server->connection_count >= config->client.connection_limit)
@@ -548,8 +549,8 @@ static int send_response(struct lws *wsi,
 static int on_http(struct server *server, struct lws *wsi, const char *path)
 {
     /* No route takes a body, and lws reads Content-Length without checking it: do not go on. */
-    bool keep_alive = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) == 0 &&
-                      server->node->phase == NODE_SERVING;
+    bool keep_alive =
+        lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) == 0 && server->is_accepting;
     struct http_request request = {.method = method_of(wsi), .path = wh_slice_from_str(path)};
     struct http_response response = {0};
     http_handle(server->node, server->files, &request, &response);
@@ -704,6 +705,7 @@ static enum wh_err acceptor_open(struct server *server, int fd)
 void server_stop_accepting(struct server *server)
 {
     wh_loop_timer_stop(server->node->loop, &server->accept_pause);
+    server->is_accepting = false;
     for (size_t i = 0; i < server->acceptor_count; i++) {
         struct acceptor *acceptor = &server->acceptors[i];
         if (!acceptor->is_open)
@@ -821,6 +823,7 @@ enum wh_err server_new(struct node *node,
     if (server == NULL)
         return WH_ENOMEM;
     server->node = node;
+    server->is_accepting = true;
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     wh_timer_init(&server->accept_pause, on_accept_pause);
     enum wh_err err = load_demo(server, out_problem);
