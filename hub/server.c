@@ -18,20 +18,20 @@
  * websocket.message_size_limit, which is checked before anything is kept.
  *
  * What lws 4.1 does not check of a handshake is checked in
- * check_handshake(); what it cannot be made to do stands in docs/RFC6455.md.
+ * handshake.c; what it cannot be made to do stands in docs/RFC6455.md.
  */
 #include "hub/server.h"
 
 #include "common/base/alloc.h"
 #include "common/base/utf8.h"
 #include "common/protocol/codec.h"
+#include "hub/handshake.h"
 #include "hub/http.h"
 #include "hub/limits.h"
 #include "hub/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <libwebsockets.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -50,7 +50,6 @@ enum {
     ACCEPT_PAUSE_MS = 100,    /* out of descriptors: wait for some to come back */
     CLOSE_REASON_MAX = 123,   /* of a control frame of 125 bytes */
     CLOSE_ANSWER_MS = 1000,   /* for the peer's close frame after ours */
-    KEY_LEN = 24              /* base64 of 16 bytes */
 };
 
 struct connection {
@@ -218,12 +217,6 @@ static const struct transport_ops connection_ops = {
 
 /* Handshake */
 
-struct refusal {
-    unsigned status; /* 0 = accepted */
-    const char *text;
-    enum metric metric;
-};
-
 /* The value without white space around it, "" when absent; false when it does not fit. */
 static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
 {
@@ -240,77 +233,28 @@ static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out
     return true;
 }
 
-static void to_lower(char *text)
+static void read_handshake(struct lws *wsi, struct handshake *out)
 {
-    for (; *text; text++)
-        if (*text >= 'A' && *text <= 'Z')
-            *text = (char)(*text + ('a' - 'A'));
-}
-
-/* No Origin: not a browser.  Own host: our own pages.  Else the list decides. */
-static bool is_origin_allowed(const struct config *config, struct lws *wsi)
-{
-    char origin[512], host[300];
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) == 0)
-        return true;
-    if (!copy_header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)) ||
-        !copy_header(wsi, WSI_TOKEN_HOST, host, sizeof(host)))
-        return false;
-    to_lower(origin);
-    to_lower(host);
-    const char *authority = strstr(origin, "://");
-    if (authority && strcmp(authority + 3, host) == 0)
-        return true;
-    for (size_t i = 0; i < config->client.allowed_origins.count; i++) {
-        char pattern[512];
-        snprintf(pattern, sizeof(pattern), "%s", config->client.allowed_origins.items[i]);
-        to_lower(pattern);
-        if (fnmatch(pattern, origin, 0) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* 16 bytes in base64: 22 digits, of which the last carries two bits, and "==". */
-static bool is_key_valid(struct lws *wsi)
-{
-    char key[KEY_LEN + 8];
-    if (!copy_header(wsi, WSI_TOKEN_KEY, key, sizeof(key)) || strlen(key) != KEY_LEN)
-        return false;
-    return strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == 22 &&
-           strchr("AQgw", key[21]) != NULL && key[22] == '=' && key[23] == '=';
-}
-
-/* Absent or empty means JSON; otherwise one of ours must be among those offered. */
-static bool is_subprotocol_known(struct lws *wsi)
-{
-    char offered[256], *rest = offered, *name;
-    enum wh_encoding encoding;
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) == 0)
-        return true;
-    if (!copy_header(wsi, WSI_TOKEN_PROTOCOL, offered, sizeof(offered)))
-        return false;
-    while ((name = strsep(&rest, ", \t")) != NULL)
-        if (wh_encoding_from_subprotocol(wh_slice_from_str(name), &encoding))
-            return true;
-    return false;
-}
-
-static bool has_header(struct lws *wsi, enum lws_token_indexes token, const char *value)
-{
-    char text[64];
-    return copy_header(wsi, token, text, sizeof(text)) && strcasecmp(text, value) == 0;
-}
-
-static bool lists_token(struct lws *wsi, enum lws_token_indexes token, const char *value)
-{
-    char text[256], *rest = text, *item;
-    if (!copy_header(wsi, token, text, sizeof(text)))
-        return false;
-    while ((item = strsep(&rest, ", \t")) != NULL)
-        if (strcasecmp(item, value) == 0)
-            return true;
-    return false;
+    const struct {
+        enum lws_token_indexes token;
+        char *value;
+        size_t size;
+    } rows[] = {
+        {WSI_TOKEN_GET_URI, out->path, sizeof(out->path)},
+        {WSI_TOKEN_HTTP, out->http_version, sizeof(out->http_version)},
+        {WSI_TOKEN_HOST, out->host, sizeof(out->host)},
+        {WSI_TOKEN_UPGRADE, out->upgrade, sizeof(out->upgrade)},
+        {WSI_TOKEN_CONNECTION, out->connection, sizeof(out->connection)},
+        {WSI_TOKEN_VERSION, out->version, sizeof(out->version)},
+        {WSI_TOKEN_KEY, out->key, sizeof(out->key)},
+        {WSI_TOKEN_PROTOCOL, out->protocols, sizeof(out->protocols)},
+        {WSI_TOKEN_ORIGIN, out->origin, sizeof(out->origin)},
+    };
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (!copy_header(wsi, rows[i].token, rows[i].value, rows[i].size))
+            out->is_cut = true;
+    snprintf(out->method, sizeof(out->method), "%s", out->path[0] ? "GET" : "other");
 }
 
 /* A burst of one second's worth is let through at once. */
@@ -324,44 +268,22 @@ static bool is_over_rate(struct server *server)
     return rate > 0 && !token_bucket_take(&server->rate, now);
 }
 
-static struct refusal check_handshake(struct server *server, struct lws *wsi)
+/* The rules of RFC 6455 first, then whether there is room. */
+static struct refusal admit(struct server *server, struct lws *wsi)
 {
     const struct config *config = server->node->config;
-    const struct refusal handshake = {400, NULL, METRIC_CONNECTIONS_REFUSED_HANDSHAKE};
-    struct refusal refusal = handshake;
-    char path[256];
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) == 0)
-        refusal = (struct refusal){405, "a WebSocket handshake is a GET\n", handshake.metric};
-    else if (!copy_header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) ||
-             strcmp(path, config->websocket.handler_prefix) != 0)
-        refusal = (struct refusal){404, "no WebSocket endpoint here\n", handshake.metric};
-    else if (!has_header(wsi, WSI_TOKEN_HTTP, "HTTP/1.1"))
-        refusal.text = "a WebSocket handshake needs HTTP/1.1\n";
-    else if (lws_hdr_total_length(wsi, WSI_TOKEN_HOST) == 0)
-        refusal.text = "the Host header is missing\n";
-    else if (!has_header(wsi, WSI_TOKEN_UPGRADE, "websocket"))
-        refusal.text = "the only upgrade here is to websocket\n"; /* lws would do h2c as well */
-    else if (!lists_token(wsi, WSI_TOKEN_CONNECTION, "upgrade"))
-        refusal.text = "the Connection header does not say Upgrade\n";
-    else if (!has_header(wsi, WSI_TOKEN_VERSION, "13"))
-        refusal = (struct refusal){426, "only WebSocket version 13\n", handshake.metric};
-    else if (!is_key_valid(wsi))
-        refusal.text = "Sec-WebSocket-Key is not 16 bytes of base64\n";
-    else if (!is_subprotocol_known(wsi))
-        refusal.text = "no offered subprotocol is known: centrifuge-json, centrifuge-msgpack, "
-                       "centrifuge-protobuf\n";
-    else if (!is_origin_allowed(config, wsi))
-        refusal = (struct refusal){403, "this origin is not allowed\n",
-                                   METRIC_CONNECTIONS_REFUSED_ORIGIN};
-    else if (!server->is_accepting)
-        refusal = (struct refusal){503, "shutting down\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
-    else if (config->client.connection_limit &&
-             server->connection_count >= config->client.connection_limit)
-        refusal = (struct refusal){503, "connection limit\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
-    else if (is_over_rate(server))
-        refusal = (struct refusal){503, "connection rate limit\n", METRIC_CONNECTIONS_REFUSED_RATE};
-    else
-        refusal.status = 0;
+    struct handshake handshake;
+    read_handshake(wsi, &handshake);
+    struct refusal refusal = handshake_check(&handshake, config);
+    if (refusal.status != 0)
+        return refusal;
+    uint64_t limit = config->client.connection_limit;
+    if (!server->is_accepting)
+        return (struct refusal){503, "shutting down\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
+    if (limit && server->connection_count >= limit)
+        return (struct refusal){503, "connection limit\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
+    if (is_over_rate(server))
+        return (struct refusal){503, "connection rate limit\n", METRIC_CONNECTIONS_REFUSED_RATE};
     return refusal;
 }
 
@@ -514,6 +436,7 @@ static const char *reason_phrase(unsigned status)
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {426, "Upgrade Required"},
+        {431, "Request Header Fields Too Large"},
         {503, "Service Unavailable"},
     };
     for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
@@ -562,7 +485,7 @@ static int on_http(struct server *server, struct lws *wsi, const char *path)
 
 static int on_upgrade(struct server *server, struct lws *wsi)
 {
-    struct refusal refusal = check_handshake(server, wsi);
+    struct refusal refusal = admit(server, wsi);
     if (refusal.status == 0)
         return 0;
     metrics_add(server->node->metrics, refusal.metric, 1);
