@@ -1,4 +1,4 @@
-# One interface target carries the warnings and the hardening; everything of ours links it.
+# One interface target carries warnings, hardening and sanitizers; everything of ours links it.
 add_library(wh_flags INTERFACE)
 target_compile_options(wh_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
@@ -8,3 +8,5 @@ if(WH_WERROR)
 endif()
 target_compile_definitions(wh_flags INTERFACE _GNU_SOURCE)
 target_include_directories(wh_flags INTERFACE ${CMAKE_SOURCE_DIR})
+# No path of the machine that built it ends up in a binary.
+target_compile_options(wh_flags INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)

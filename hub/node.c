@@ -1,0 +1,311 @@
+/*
+ * The composition root and what happens to all sessions at once: the end of a
+ * turn, drain, reload, close.
+ *
+ * The end of a turn has one order, on which the guarantees to clients rest:
+ * replies become frames, sessions write what is queued (so a subscribe reply
+ * leaves before the first publication of that channel), channels write their
+ * batches, and those who fell behind or must go are closed last, when nobody
+ * walks over them any more.
+ */
+#include "hub/node.h"
+
+#include "common/protocol/codec.h"
+#include "common/protocol/json.h"
+#include "hub/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+    ARENA_BYTES_MAX = 4 * 1024 * 1024, /* what one client message may make us allocate */
+    DRAIN_STEP_MS = 50
+};
+
+static void on_turn_end(struct wh_task *task)
+{
+    struct node *node = WH_CONTAINER_OF(task, struct node, at_turn_end);
+    struct wh_list *link;
+    do {
+        session_end_replies(node);
+        while ((link = wh_list_pop_front(&node->dirty)) != NULL)
+            session_flush(WH_CONTAINER_OF(link, struct session, dirty_link));
+        registry_flush(&node->registry);
+        while ((link = wh_list_pop_front(&node->doomed)) != NULL) {
+            struct session *session = WH_CONTAINER_OF(link, struct session, doomed_link);
+            session_close(session, session->doom_code);
+        }
+        /* Resumed input may have produced more of each. */
+    } while (node->replies_to || !wh_list_is_empty(&node->dirty) ||
+             !wh_list_is_empty(&node->registry.batches));
+}
+
+/* Broker */
+
+static void on_publication(void *user,
+                           struct wh_slice channel,
+                           const struct wh_publication *pub,
+                           bool is_plain)
+{
+    struct node *node = user;
+    registry_broadcast(&node->registry, channel, pub, is_plain);
+}
+
+static void on_broker_state(void *user, bool is_up, const char *reason)
+{
+    struct node *node = user;
+    if (node->broker_is_up && !is_up)
+        node->broker_down_since_ms = wh_loop_now_ms(node->loop);
+    if (node->broker_is_up != is_up || (!is_up && strcmp(node->broker_reason, reason) != 0))
+        wh_log(is_up ? WH_LOG_INFO : WH_LOG_WARN,
+               "node",
+               is_up ? "broker_up" : "broker_down",
+               "broker=%s reason=%s",
+               node->broker ? node->broker->ops->name : "",
+               reason);
+    node->broker_is_up = is_up;
+    snprintf(node->broker_reason, sizeof(node->broker_reason), "%s", reason);
+}
+
+static enum wh_err start_broker(struct node *node)
+{
+    struct broker_events events = {
+        .on_publication = on_publication,
+        .on_state = on_broker_state,
+        .user = node,
+    };
+    node->broker_down_since_ms = wh_loop_now_ms(node->loop);
+    snprintf(node->broker_reason, sizeof(node->broker_reason), "connecting");
+    if (node->config->engine.type == ENGINE_REDIS)
+        return broker_redis_new(node->loop, node->config, node->metrics, &events, &node->broker);
+    return broker_memory_new(node->loop, &events, &node->broker);
+}
+
+/* Life */
+
+/* All that is derived from a config; either all of it or nothing. */
+struct derived {
+    struct channel_rules *rules;
+    struct token_verifier *connection_tokens;
+    struct token_verifier *subscription_tokens;
+};
+
+static void derived_free(struct derived *derived)
+{
+    channel_rules_free(derived->rules);
+    token_verifier_free(derived->connection_tokens);
+    token_verifier_free(derived->subscription_tokens);
+}
+
+static enum wh_err
+derive(const struct config *config, struct derived *out_derived, struct wh_buf *out_problem)
+{
+    struct derived derived = {0};
+    const struct token_config *subscription = config->client.subscription_token.enabled
+                                                  ? &config->client.subscription_token
+                                                  : &config->client.token;
+    enum wh_err err = channel_rules_new(config, &derived.rules);
+    if (err)
+        wh_buf_printf(out_problem, "channel rules: %s", wh_err_text(err));
+    if (err == WH_OK)
+        err = token_verifier_new(&config->client.token, &derived.connection_tokens, out_problem);
+    if (err == WH_OK)
+        err = token_verifier_new(subscription, &derived.subscription_tokens, out_problem);
+    if (err) {
+        derived_free(&derived);
+        return err;
+    }
+    *out_derived = derived;
+    return WH_OK;
+}
+
+static void adopt(struct node *node, const struct config *config, const struct derived *derived)
+{
+    node->config = config;
+    node->rules = derived->rules;
+    node->connection_tokens = derived->connection_tokens;
+    node->subscription_tokens = derived->subscription_tokens;
+}
+
+/* The server's ping is an empty reply in each encoding. */
+static enum wh_err make_ping_frames(struct node *node)
+{
+    for (int i = 0; i < WH_ENCODING_COUNT; i++) {
+        wh_buf_reset(&node->scratch);
+        enum wh_err err = wh_encode(
+            (enum wh_encoding)i, &wh_reply_schema, &(struct wh_reply){0}, 0, &node->scratch);
+        if (err == WH_OK)
+            err = wh_frame_new(wh_encoding_opcode((enum wh_encoding)i),
+                               wh_buf_slice(&node->scratch),
+                               &node->ping_frames[i]);
+        if (err)
+            return err;
+    }
+    return WH_OK;
+}
+
+enum wh_err node_init(struct node *node,
+                      struct wh_loop *loop,
+                      const struct config *config,
+                      struct metrics *metrics,
+                      struct metrics_shared *shared,
+                      struct wh_buf *out_problem)
+{
+    struct derived derived;
+    enum wh_err err = derive(config, &derived, out_problem);
+    if (err)
+        return err;
+    *node = (struct node){.loop = loop, .metrics = metrics, .metrics_shared = shared};
+    adopt(node, config, &derived);
+    registry_init(&node->registry, node);
+    wh_list_init(&node->sessions);
+    wh_list_init(&node->dirty);
+    wh_list_init(&node->doomed);
+    wh_arena_init(&node->arena, ARENA_BYTES_MAX);
+    wh_task_init(&node->at_turn_end, on_turn_end);
+    wh_loop_at_turn_end(loop, &node->at_turn_end); /* before the broker's own: it writes last */
+    err = make_ping_frames(node);
+    if (err == WH_OK)
+        err = start_broker(node);
+    if (err) {
+        wh_buf_printf(out_problem, "cannot start: %s", wh_err_text(err));
+        return err;
+    }
+    return WH_OK;
+}
+
+static void close_sessions(struct node *node, uint32_t code)
+{
+    while (!wh_list_is_empty(&node->sessions))
+        session_close(WH_CONTAINER_OF(node->sessions.next, struct session, link), code);
+}
+
+void node_close(struct node *node, void (*closed)(void *user), void *user)
+{
+    node->phase = NODE_STOPPED;
+    wh_loop_timer_stop(node->loop, &node->drain_timer);
+    close_sessions(node, WH_DISCONNECT_SHUTDOWN);
+    node->broker->ops->close(node->broker, closed, user);
+}
+
+void node_deinit(struct node *node)
+{
+    wh_task_cancel(&node->at_turn_end);
+    registry_deinit(&node->registry);
+    for (int i = 0; i < WH_ENCODING_COUNT; i++)
+        wh_frame_unref(node->ping_frames[i]);
+    wh_arena_deinit(&node->arena);
+    wh_buf_deinit(&node->scratch);
+    wh_buf_deinit(&node->replies);
+    derived_free(&(struct derived){
+        node->rules, node->connection_tokens, node->subscription_tokens});
+}
+
+/* Reload */
+
+/* Channels whose namespace is gone keep their subscribers; nobody new may join. */
+static const struct channel_options nothing_allowed;
+
+enum wh_err
+node_reload(struct node *node, const struct config *config, struct wh_buf *out_problem)
+{
+    struct derived derived;
+    enum wh_err err = derive(config, &derived, out_problem);
+    if (err)
+        return err;
+    struct derived old = {node->rules, node->connection_tokens, node->subscription_tokens};
+    adopt(node, config, &derived);
+    size_t cursor = 0;
+    struct channel *channel;
+    while ((channel = wh_map_next(&node->registry.channels, &cursor)) != NULL)
+        if (channel_resolve(node->rules, channel->name, &channel->options) != WH_NO_ERROR)
+            channel->options = &nothing_allowed;
+    derived_free(&old);
+    return WH_OK;
+}
+
+/* Drain */
+
+struct drain_step {
+    size_t quota;   /* sessions to close in this step */
+    bool is_forced; /* time is up: those with commands in flight too */
+};
+
+static struct drain_step drain_step(const struct node *node)
+{
+    uint64_t now = wh_loop_now_ms(node->loop);
+    uint64_t end = node->drain_started_ms + node->config->drain.spread_ms;
+    if (now >= end)
+        return (struct drain_step){.quota = SIZE_MAX, .is_forced = now >= end + DRAIN_GRACE_MS};
+    uint64_t steps_left = (end - now) / DRAIN_STEP_MS + 1;
+    return (struct drain_step){.quota = (size_t)(node->session_count / steps_left) + 1};
+}
+
+static void on_drain_timer(struct wh_timer *timer)
+{
+    struct node *node = WH_CONTAINER_OF(timer, struct node, drain_timer);
+    struct drain_step step = drain_step(node);
+    WH_LIST_EACH(link, &node->sessions) {
+        struct session *session = WH_CONTAINER_OF(link, struct session, link);
+        if (step.quota == 0)
+            break;
+        if (session->pending_count > 0 && !step.is_forced)
+            continue;
+        session_close(session, WH_DISCONNECT_SHUTDOWN);
+        step.quota--;
+    }
+    if (node->session_count > 0) {
+        wh_loop_timer_start(node->loop, timer, DRAIN_STEP_MS);
+        return;
+    }
+    node->drained(node->drained_user);
+}
+
+void node_drain(struct node *node, void (*drained)(void *user), void *user)
+{
+    node->phase = NODE_DRAINING;
+    node->drained = drained;
+    node->drained_user = user;
+    node->drain_started_ms = wh_loop_now_ms(node->loop) + node->config->drain.delay_ms;
+    wh_log(WH_LOG_INFO,
+           "node",
+           "drain",
+           "sessions=%zu delay_ms=%" PRIu64 " spread_ms=%" PRIu64,
+           node->session_count,
+           node->config->drain.delay_ms,
+           node->config->drain.spread_ms);
+    wh_timer_init(&node->drain_timer, on_drain_timer);
+    wh_loop_timer_start(node->loop, &node->drain_timer, node->config->drain.delay_ms);
+}
+
+/* Health */
+
+bool node_is_ready(const struct node *node, struct wh_buf *out_json)
+{
+    bool is_ready = node->broker_is_up && node->phase == NODE_SERVING;
+    wh_buf_printf(out_json, "{\"ready\":%s,\"checks\":{\"", is_ready ? "true" : "false");
+    wh_buf_append_str(out_json, node->broker->ops->name);
+    wh_buf_append_str(out_json, "\":");
+    if (node->broker_is_up) {
+        wh_buf_append_str(out_json, "\"up\"");
+    } else {
+        char text[sizeof(node->broker_reason) + 64];
+        uint64_t down_ms = wh_loop_now_ms(node->loop) - node->broker_down_since_ms;
+        snprintf(text,
+                 sizeof(text),
+                 "down %" PRIu64 ".%" PRIu64 "s: %s",
+                 down_ms / 1000,
+                 down_ms % 1000 / 100,
+                 node->broker_reason);
+        wh_json_write_string(out_json, wh_slice_from_str(text));
+    }
+    wh_buf_printf(
+        out_json, ",\"draining\":%s}}\n", node->phase == NODE_SERVING ? "false" : "true");
+    return is_ready;
+}
+
+void node_update_metrics(struct node *node)
+{
+    metrics_set(node->metrics, METRIC_LOOP_TURNS, (int64_t)node->loop->turns);
+    metrics_set(node->metrics, METRIC_LOOP_BUSY_US, (int64_t)node->loop->busy_us);
+}

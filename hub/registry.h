@@ -1,0 +1,129 @@
+/*
+ * Who is here: channels -> subscriptions and users -> sessions of this node,
+ * and the fan-out over them.
+ *
+ * A channel keeps one dense array of subscribers per encoding, so a broadcast
+ * touches one slot a subscriber and nothing else.  Publications of one turn
+ * are encoded once per encoding and packed; at the end of the turn each
+ * subscriber gets them in one write.  A broadcast never removes anybody: a
+ * session over its limit is doomed and closed after the walk.
+ */
+#ifndef HUB_REGISTRY_H
+#define HUB_REGISTRY_H
+
+#include "common/base/buf.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
+#include "common/protocol/model.h"
+
+struct node;
+struct session;
+struct channel;
+struct channel_options;
+
+enum subscription_state {
+    SUBSCRIPTION_PENDING, /* waits for the broker; gets nothing yet */
+    SUBSCRIPTION_ACTIVE   /* its reply is on the way; live */
+};
+
+/* One session × one channel.  Owned by the registry from registry_reserve to registry_remove. */
+struct subscription {
+    struct session *session;
+    struct channel *channel;
+    struct wh_list session_link; /* on session->subscriptions */
+    uint32_t slot;               /* in the channel's array of the session's encoding; if ACTIVE */
+    enum subscription_state state;
+    int64_t expire_at;           /* unix seconds; 0 = never */
+    char *chan_info;             /* owned copy of a payload; NULL = none */
+    size_t chan_info_len;
+    enum wh_payload_kind chan_info_kind;
+};
+
+struct subscriber_slot {
+    struct session *session; /* beside the pointer that is needed only on removal */
+    struct subscription *subscription;
+};
+
+struct subscriber_array {
+    struct subscriber_slot *slots;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+enum channel_link {
+    CHANNEL_UNLINKED,   /* the broker does not carry it to us */
+    CHANNEL_LINKING,    /* asked, not confirmed */
+    CHANNEL_LINKED
+};
+
+struct channel {
+    struct wh_slice name; /* stored behind the struct */
+    const struct channel_options *options;
+    struct subscriber_array subscribers[WH_ENCODING_COUNT];
+    uint32_t reserved;          /* subscriptions, pending ones included */
+    enum channel_link link;
+    uint64_t link_id;           /* which request to the broker LINKING waits for */
+    struct wh_list waiting;     /* of struct pending: subscribe commands that wait for LINKED */
+    struct wh_list batch_link;  /* on registry->batches while something is batched */
+    struct wh_buf batch[WH_ENCODING_COUNT]; /* ready frames of this turn */
+};
+
+/* All sessions of one user id. */
+struct user {
+    struct wh_slice id; /* stored behind the struct */
+    struct wh_list sessions;
+    uint32_t session_count;
+};
+
+struct registry {
+    struct node *node;
+    struct wh_map channels;
+    struct wh_map users;
+    struct wh_list batches;
+    uint64_t link_ids; /* the last given */
+};
+
+void registry_init(struct registry *registry, struct node *node);
+void registry_deinit(struct registry *registry); /* nobody may be subscribed any more */
+
+/*
+ * Reserve a subscription of `session` to `name`; the channel is made when it is the first.
+ * WH_EEXIST: subscribed or being subscribed already.  WH_ENOMEM.
+ */
+WH_MUST_CHECK enum wh_err registry_reserve(struct registry *registry,
+                                           struct session *session,
+                                           struct wh_slice name,
+                                           const struct channel_options *options,
+                                           struct subscription **out_subscription);
+
+/* Make a reserved subscription live: from now on it gets what is published. */
+WH_MUST_CHECK enum wh_err registry_activate(struct registry *registry,
+                                            struct subscription *subscription);
+
+/* Remove and free, in any state.  With the last one the channel goes and the broker is told. */
+void registry_remove(struct registry *registry, struct subscription *subscription);
+
+/* NULL when `session` has none for `name`. */
+struct subscription *registry_find(struct registry *registry,
+                                   const struct session *session,
+                                   struct wh_slice name);
+
+struct channel *registry_channel(struct registry *registry, struct wh_slice name);
+
+/* Queue a publication for everybody here; written by registry_flush or earlier. */
+void registry_broadcast(struct registry *registry,
+                        struct wh_slice channel,
+                        const struct wh_publication *pub,
+                        bool is_plain);
+
+/* Write all batches: the end of the turn. */
+void registry_flush(struct registry *registry);
+
+/* Attach a session to its user.  WH_ELIMIT past `limit` sessions (0 = none). */
+WH_MUST_CHECK enum wh_err registry_attach_user(struct registry *registry,
+                                               struct session *session,
+                                               struct wh_slice user,
+                                               uint64_t limit);
+void registry_detach_user(struct registry *registry, struct session *session);
+
+#endif

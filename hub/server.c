@@ -1,0 +1,806 @@
+/*
+ * libwebsockets, driven for fan-out.
+ *
+ * A connection is a struct connection for each WebSocket, made when lws says
+ * ESTABLISHED and freed when it says CLOSED; plain HTTP requests are answered
+ * at once and keep nothing.
+ *
+ * Writing: lws' documented way (ask for a callback, write one message in it)
+ * costs several epoll_ctl calls a message.  A session's bytes are ready
+ * frames, so they are sent on the socket right away; lws is given only what
+ * the kernel did not take, as LWS_WRITE_RAW, which it keeps and sends before
+ * anything else.  While lws holds bytes (lws_partial_buffered) nothing may be
+ * written past it: the transport is busy, the session queues, and the
+ * WRITEABLE callback goes on.
+ *
+ * Reading: lws hands over pieces of at most RX_BUFFER bytes; a message that
+ * came in one piece is used in place, others are collected, never past
+ * websocket.message_size_limit, which is checked before anything is kept.
+ *
+ * What lws 4.1 does not check of a handshake is checked in
+ * check_handshake(); what it cannot be made to do stands in docs/RFC6455.md.
+ */
+#include "hub/server.h"
+
+#include "common/base/alloc.h"
+#include "common/protocol/codec.h"
+#include "hub/http.h"
+#include "hub/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <libwebsockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    RX_BUFFER = 1024,          /* memory per connection */
+    TX_PACKET = 4 << 20,       /* lws cuts writes at this; ours are bounded elsewhere */
+    ACCEPTS_PER_TURN = 64,     /* then others get their turn */
+    HANDSHAKE_TIMEOUT_S = 10,  /* request line to upgrade */
+    KEEPALIVE_TIMEOUT_S = 30,  /* idle plain HTTP */
+    HEADER_BYTES_MAX = 8192,   /* of a request */
+    HEADER_POOL = 8192,        /* requests being parsed at once */
+    ACCEPT_PAUSE_MS = 100,     /* out of descriptors: wait for some to come back */
+    KEY_LEN = 24               /* base64 of 16 bytes */
+};
+
+struct connection {
+    struct transport base;
+    struct server *server;
+    struct lws *wsi;
+    int fd;
+    bool is_tls;
+    struct session *session;
+    struct wh_buf message; /* the pieces so far */
+    size_t held;           /* what lws keeps of our last write */
+    struct wh_timer kill_timer;
+    bool is_closing;
+    uint32_t close_code;
+    const char *close_reason;
+};
+
+struct acceptor {
+    struct server *server;
+    uv_poll_t poll;
+    int fd;
+    bool is_open;
+};
+
+struct server {
+    struct node *node;
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    struct http_files *files;
+    struct acceptor acceptors[4];
+    size_t acceptor_count;
+    int reserve_fd; /* given up to turn away newcomers politely when descriptors run out */
+    size_t connection_count;
+    struct wh_timer accept_pause;
+    uint64_t rate_second; /* monotonic second that rate_count belongs to */
+    uint64_t rate_count;
+    bool is_closed;
+};
+
+/* Transport */
+
+static struct connection *connection_of(struct transport *transport)
+{
+    return WH_CONTAINER_OF(transport, struct connection, base);
+}
+
+static bool connection_write(struct transport *transport, struct wh_slice wire)
+{
+    struct connection *connection = connection_of(transport);
+    ssize_t sent = 0;
+    if (connection->wsi == NULL || connection->is_closing)
+        return true; /* the session ends with the CLOSED callback; nothing reads this any more */
+    if (!connection->is_tls && !lws_partial_buffered(connection->wsi)) {
+        sent = send(connection->fd, wire.ptr, wire.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent == (ssize_t)wire.len)
+            return true;
+        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+            return false;
+        if (sent < 0)
+            sent = 0;
+    }
+    size_t left = wire.len - (size_t)sent;
+    if (lws_write(connection->wsi,
+                  (unsigned char *)(uintptr_t)(wire.ptr + sent), /* RAW only reads it */
+                  left,
+                  LWS_WRITE_RAW) < 0)
+        return false;
+    transport->is_busy = lws_partial_buffered(connection->wsi) != 0;
+    connection->held = transport->is_busy ? left : 0;
+    return true;
+}
+
+static size_t connection_held_bytes(struct transport *transport)
+{
+    return connection_of(transport)->held;
+}
+
+static void connection_want_write(struct transport *transport)
+{
+    struct connection *connection = connection_of(transport);
+    if (connection->wsi)
+        lws_callback_on_writable(connection->wsi);
+}
+
+static void connection_want_read(struct transport *transport, bool on)
+{
+    struct connection *connection = connection_of(transport);
+    if (connection->wsi)
+        lws_rx_flow_control(connection->wsi, on);
+}
+
+static void on_kill_timer(struct wh_timer *timer)
+{
+    struct connection *connection = WH_CONTAINER_OF(timer, struct connection, kill_timer);
+    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+}
+
+static void connection_close(struct transport *transport,
+                             uint32_t code,
+                             const char *reason,
+                             uint64_t timeout_ms)
+{
+    struct connection *connection = connection_of(transport);
+    if (connection->is_closing)
+        return;
+    connection->is_closing = true;
+    connection->close_code = code;
+    connection->close_reason = reason;
+    lws_rx_flow_control(connection->wsi, 1); /* or the peer's close frame is never seen */
+    lws_callback_on_writable(connection->wsi);
+    wh_loop_timer_start(connection->server->node->loop, &connection->kill_timer, timeout_ms);
+}
+
+static const struct transport_ops connection_ops = {
+    .write = connection_write,
+    .held_bytes = connection_held_bytes,
+    .want_write = connection_want_write,
+    .want_read = connection_want_read,
+    .close = connection_close,
+};
+
+/* Handshake */
+
+struct refusal {
+    unsigned status; /* 0 = accepted */
+    const char *text;
+    enum metric metric;
+};
+
+static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
+{
+    out[0] = '\0';
+    return lws_hdr_total_length(wsi, token) == 0 ||
+           lws_hdr_copy(wsi, out, (int)size, token) >= 0;
+}
+
+static void to_lower(char *text)
+{
+    for (; *text; text++)
+        if (*text >= 'A' && *text <= 'Z')
+            *text = (char)(*text + ('a' - 'A'));
+}
+
+/* No Origin: not a browser.  Own host: our own pages.  Else the list decides. */
+static bool is_origin_allowed(const struct config *config, struct lws *wsi)
+{
+    char origin[512], host[300];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) == 0)
+        return true;
+    if (!copy_header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)) ||
+        !copy_header(wsi, WSI_TOKEN_HOST, host, sizeof(host)))
+        return false;
+    to_lower(origin);
+    to_lower(host);
+    const char *authority = strstr(origin, "://");
+    if (authority && strcmp(authority + 3, host) == 0)
+        return true;
+    for (size_t i = 0; i < config->client.allowed_origins.count; i++) {
+        char pattern[512];
+        snprintf(pattern, sizeof(pattern), "%s", config->client.allowed_origins.items[i]);
+        to_lower(pattern);
+        if (fnmatch(pattern, origin, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* 16 bytes in base64: 22 digits, of which the last carries two bits, and "==". */
+static bool is_key_valid(struct lws *wsi)
+{
+    char key[KEY_LEN + 8];
+    if (!copy_header(wsi, WSI_TOKEN_KEY, key, sizeof(key)) || strlen(key) != KEY_LEN)
+        return false;
+    return strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == 22 &&
+           strchr("AQgw", key[21]) != NULL && key[22] == '=' && key[23] == '=';
+}
+
+/* Absent or empty means JSON; otherwise one of ours must be among those offered. */
+static bool is_subprotocol_known(struct lws *wsi)
+{
+    char offered[256], *rest = offered, *name;
+    enum wh_encoding encoding;
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) == 0)
+        return true;
+    if (!copy_header(wsi, WSI_TOKEN_PROTOCOL, offered, sizeof(offered)))
+        return false;
+    while ((name = strsep(&rest, ", \t")) != NULL)
+        if (wh_encoding_from_subprotocol(wh_slice_from_str(name), &encoding))
+            return true;
+    return false;
+}
+
+static bool has_header(struct lws *wsi, enum lws_token_indexes token, const char *value)
+{
+    char text[64];
+    return copy_header(wsi, token, text, sizeof(text)) && strcmp(text, value) == 0;
+}
+
+static bool is_over_rate(struct server *server)
+{
+    uint64_t limit = server->node->config->client.connection_rate_limit;
+    uint64_t second = wh_loop_now_ms(server->node->loop) / 1000;
+    if (limit == 0)
+        return false;
+    if (second != server->rate_second) {
+        server->rate_second = second;
+        server->rate_count = 0;
+    }
+    return server->rate_count++ >= limit;
+}
+
+static struct refusal check_handshake(struct server *server, struct lws *wsi)
+{
+    const struct config *config = server->node->config;
+    const struct refusal handshake = {400, NULL, METRIC_CONNECTIONS_REFUSED_HANDSHAKE};
+    struct refusal refusal = handshake;
+    char path[256];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) == 0)
+        refusal = (struct refusal){405, "a WebSocket handshake is a GET\n", handshake.metric};
+    else if (!copy_header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) ||
+             strcmp(path, config->websocket.handler_prefix) != 0)
+        refusal = (struct refusal){404, "no WebSocket endpoint here\n", handshake.metric};
+    else if (!has_header(wsi, WSI_TOKEN_HTTP, "HTTP/1.1"))
+        refusal.text = "a WebSocket handshake needs HTTP/1.1\n";
+    else if (!has_header(wsi, WSI_TOKEN_VERSION, "13"))
+        refusal = (struct refusal){426, "only WebSocket version 13\n", handshake.metric};
+    else if (!is_key_valid(wsi))
+        refusal.text = "Sec-WebSocket-Key is not 16 bytes of base64\n";
+    else if (!is_subprotocol_known(wsi))
+        refusal.text = "no offered subprotocol is known: centrifuge-json, centrifuge-msgpack, "
+                       "centrifuge-protobuf\n";
+    else if (!is_origin_allowed(config, wsi))
+        refusal = (struct refusal){
+            403, "this origin is not allowed\n", METRIC_CONNECTIONS_REFUSED_ORIGIN};
+    else if (server->node->phase != NODE_SERVING)
+        refusal =
+            (struct refusal){503, "shutting down\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
+    else if (config->client.connection_limit &&
+             server->connection_count >= config->client.connection_limit)
+        refusal =
+            (struct refusal){503, "connection limit\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
+    else if (is_over_rate(server))
+        refusal =
+            (struct refusal){503, "connection rate limit\n", METRIC_CONNECTIONS_REFUSED_RATE};
+    else
+        refusal.status = 0;
+    return refusal;
+}
+
+/* The subprotocol, else the query, else JSON. */
+static enum wh_encoding choose_encoding(struct lws *wsi)
+{
+    enum wh_encoding encoding = WH_ENCODING_JSON;
+    char value[32];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0) {
+        (void)wh_encoding_from_subprotocol(wh_slice_from_str(lws_get_protocol(wsi)->name),
+                                           &encoding);
+        return encoding;
+    }
+    const char *format = lws_get_urlarg_by_name(wsi, "format=", value, sizeof(value));
+    if (format == NULL)
+        format = lws_get_urlarg_by_name(wsi, "cf_protocol=", value, sizeof(value));
+    for (int i = 0; format && i < WH_ENCODING_COUNT; i++)
+        if (strcmp(format, wh_encoding_name((enum wh_encoding)i)) == 0)
+            encoding = (enum wh_encoding)i;
+    return encoding;
+}
+
+static int on_established(struct server *server, struct lws *wsi)
+{
+    char peer[48] = "";
+    struct connection *connection = wh_calloc(1, sizeof(*connection));
+    if (connection == NULL)
+        return -1;
+    enum wh_encoding encoding = choose_encoding(wsi);
+    lws_get_peer_simple(wsi, peer, sizeof(peer));
+    connection->base.ops = &connection_ops;
+    connection->base.hot = wsi;
+    connection->server = server;
+    connection->wsi = wsi;
+    connection->fd = lws_get_socket_fd(wsi);
+    connection->is_tls = lws_is_ssl(wsi);
+    wh_timer_init(&connection->kill_timer, on_kill_timer);
+    if (session_open(server->node, &connection->base, encoding, peer, &connection->session)) {
+        wh_free(connection);
+        return -1;
+    }
+    lws_set_opaque_user_data(wsi, connection);
+    server->connection_count++;
+    metrics_add(server->node->metrics,
+                (enum metric)((int)METRIC_CONNECTIONS_TOTAL_JSON + (int)encoding),
+                1);
+    return 0;
+}
+
+/* WebSocket events */
+
+static int on_receive(struct connection *connection, struct lws *wsi, const void *in, size_t len)
+{
+    size_t limit = connection->server->node->config->websocket.message_size_limit;
+    struct wh_buf *message = &connection->message;
+    if (connection->is_closing)
+        return 0;
+    size_t announced = message->len + len + lws_remaining_packet_payload(wsi);
+    if (announced > limit) {
+        session_close(connection->session, WH_DISCONNECT_MESSAGE_TOO_BIG);
+        return 0;
+    }
+    bool is_final = lws_is_final_fragment(wsi);
+    if (is_final && message->len == 0) {
+        session_receive(connection->session, wh_slice(in ? in : "", len));
+        return 0;
+    }
+    wh_buf_append(message, in, len);
+    if (wh_buf_error(message)) {
+        session_close(connection->session, WH_DISCONNECT_SERVER_ERROR);
+        return 0;
+    }
+    if (is_final) {
+        session_receive(connection->session, wh_buf_slice(message));
+        wh_buf_deinit(message); /* idle connections hold no buffer */
+        *message = (struct wh_buf){0};
+    }
+    return 0;
+}
+
+static int on_writeable(struct connection *connection, struct lws *wsi)
+{
+    connection->base.is_busy = false;
+    connection->held = 0;
+    if (connection->is_closing) {
+        lws_close_reason(wsi,
+                         (enum lws_close_status)connection->close_code,
+                         (unsigned char *)(uintptr_t)connection->close_reason,
+                         strlen(connection->close_reason));
+        return -1;
+    }
+    session_writable(connection->session);
+    return 0;
+}
+
+static void on_closed(struct connection *connection, struct lws *wsi)
+{
+    struct server *server = connection->server;
+    lws_set_opaque_user_data(wsi, NULL);
+    wh_loop_timer_stop(server->node->loop, &connection->kill_timer);
+    connection->wsi = NULL;
+    connection->is_closing = true;
+    session_transport_closed(connection->session);
+    server->connection_count--;
+    wh_buf_deinit(&connection->message);
+    wh_free(connection);
+}
+
+/* A 1-byte payload is no close code: a protocol error, not something to echo (RFC 6455 §5.5.1);
+ * codes from 5000 on are nobody's (§7.4.2). */
+static int on_peer_close(struct connection *connection, struct lws *wsi, const unsigned char *in, size_t len)
+{
+    connection->is_closing = true; /* nothing is sent after the answering close frame */
+    bool is_legal = len == 0 || (len >= 2 && (in[0] << 8 | in[1]) < 5000);
+    if (!is_legal) {
+        lws_close_reason(wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
+        return -1;
+    }
+    return 0;
+}
+
+/* HTTP */
+
+static struct wh_slice method_of(struct lws *wsi)
+{
+    char *uri;
+    int len;
+    switch (lws_http_get_uri_and_method(wsi, &uri, &len)) {
+    case LWSHUMETH_GET:
+        return WH_SLICE_LITERAL("GET");
+    case LWSHUMETH_HEAD:
+        return WH_SLICE_LITERAL("HEAD");
+    default:
+        return WH_SLICE_LITERAL("other");
+    }
+}
+
+static const char *reason_phrase(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *phrase;
+    } phrases[] = {
+        {200, "OK"},
+        {302, "Found"},
+        {400, "Bad Request"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {426, "Upgrade Required"},
+        {503, "Service Unavailable"},
+    };
+    for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
+        if (phrases[i].status == status)
+            return phrases[i].phrase;
+    return "Error";
+}
+
+static int send_response(struct lws *wsi,
+                         const struct http_response *response,
+                         bool has_body,
+                         bool keep_alive)
+{
+    struct wh_buf head = {0};
+    struct wh_slice body = response->body.ptr ? response->body : wh_buf_slice(&response->owned);
+    wh_buf_append(&head, "0123456789abcdef", LWS_PRE); /* room that lws wants before the bytes */
+    wh_buf_printf(&head,
+                  "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
+                  response->status,
+                  reason_phrase(response->status),
+                  response->content_type,
+                  body.len,
+                  response->headers ? response->headers : "",
+                  keep_alive ? "" : "Connection: close\r\n");
+    if (has_body)
+        wh_buf_append_slice(&head, body);
+    int result = -1;
+    if (wh_buf_error(&head) == WH_OK)
+        result = lws_write(wsi,
+                           (unsigned char *)head.ptr + LWS_PRE,
+                           head.len - LWS_PRE,
+                           LWS_WRITE_HTTP_FINAL);
+    wh_buf_deinit(&head);
+    if (result < 0 || !keep_alive)
+        return -1;
+    return lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int on_http(struct server *server, struct lws *wsi, const char *path)
+{
+    /* No route takes a body, and lws reads Content-Length without checking it: do not go on. */
+    bool keep_alive = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) == 0 &&
+                      server->node->phase == NODE_SERVING;
+    struct http_request request = {.method = method_of(wsi), .path = wh_slice_from_str(path)};
+    struct http_response response = {0};
+    http_handle(server->node, server->files, &request, &response);
+    bool has_body = !wh_slice_equal_str(request.method, "HEAD");
+    int result = send_response(wsi, &response, has_body, keep_alive);
+    wh_buf_deinit(&response.owned);
+    return result;
+}
+
+static int on_upgrade(struct server *server, struct lws *wsi)
+{
+    struct refusal refusal = check_handshake(server, wsi);
+    if (refusal.status == 0)
+        return 0;
+    metrics_add(server->node->metrics, refusal.metric, 1);
+    static struct wh_log_limit limit;
+    wh_log_limited(&limit,
+                   WH_LOG_INFO,
+                   "server",
+                   "upgrade_refused",
+                   "status=%u reason=%.*s",
+                   refusal.status,
+                   (int)strcspn(refusal.text, "\n"),
+                   refusal.text);
+    struct http_response response = {
+        .status = refusal.status,
+        .content_type = "text/plain; charset=utf-8",
+        .headers = refusal.status == 426 ? "Sec-WebSocket-Version: 13\r\n" : NULL,
+        .body = wh_slice_from_str(refusal.text),
+    };
+    (void)send_response(wsi, &response, true, false);
+    return -1;
+}
+
+static int on_lws_event(struct lws *wsi,
+                        enum lws_callback_reasons reason,
+                        void *user,
+                        void *in,
+                        size_t len)
+{
+    struct lws_context *context = lws_get_context(wsi);
+    struct server *server = context ? lws_context_user(context) : NULL;
+    struct connection *connection = NULL;
+    (void)user;
+    switch (reason) {
+    case LWS_CALLBACK_HTTP:
+        return on_http(server, wsi, in);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: /* `in` may dangle in this version: not looked at */
+        return on_upgrade(server, wsi);
+    case LWS_CALLBACK_ESTABLISHED:
+        return on_established(server, wsi);
+    case LWS_CALLBACK_RECEIVE:
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+    case LWS_CALLBACK_CLOSED:
+        connection = lws_get_opaque_user_data(wsi);
+        break;
+    default:
+        return 0; /* lws' own handler would serve files and the like: never wanted */
+    }
+    if (connection == NULL)
+        return 0;
+    switch (reason) {
+    case LWS_CALLBACK_RECEIVE:
+        return on_receive(connection, wsi, in, len);
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return on_writeable(connection, wsi);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        return on_peer_close(connection, wsi, in, len);
+    default:
+        on_closed(connection, wsi);
+        return 0;
+    }
+}
+
+/* Accepting */
+
+static void acceptor_watch(struct acceptor *acceptor);
+
+static void pause_accepting(struct server *server)
+{
+    for (size_t i = 0; i < server->acceptor_count; i++)
+        uv_poll_stop(&server->acceptors[i].poll);
+    wh_loop_timer_start(server->node->loop, &server->accept_pause, ACCEPT_PAUSE_MS);
+}
+
+static void on_accept_pause(struct wh_timer *timer)
+{
+    struct server *server = WH_CONTAINER_OF(timer, struct server, accept_pause);
+    for (size_t i = 0; i < server->acceptor_count; i++)
+        if (server->acceptors[i].is_open)
+            acceptor_watch(&server->acceptors[i]);
+}
+
+/* Out of descriptors: with the one kept in reserve tell one newcomer so, then wait a little. */
+static void turn_away(struct server *server, int listen_fd)
+{
+    static const char sorry[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+                                "Connection: close\r\nRetry-After: 1\r\n\r\n";
+    static struct wh_log_limit limit;
+    wh_log_limited(&limit, WH_LOG_ERROR, "server", "out_of_descriptors", "fd=%d", listen_fd);
+    metrics_add(server->node->metrics, METRIC_CONNECTIONS_REFUSED_FILES, 1);
+    if (server->reserve_fd >= 0)
+        close(server->reserve_fd);
+    int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t ignored = send(fd, sorry, sizeof(sorry) - 1, MSG_NOSIGNAL);
+        (void)ignored;
+        close(fd);
+    }
+    server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    pause_accepting(server);
+}
+
+static void on_acceptable(uv_poll_t *poll, int status, int events)
+{
+    struct acceptor *acceptor = poll->data;
+    struct server *server = acceptor->server;
+    (void)status;
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(acceptor->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                turn_away(server, acceptor->fd);
+            else if (errno == ECONNABORTED || errno == EINTR)
+                continue;
+            return;
+        }
+        int on = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        if (lws_adopt_socket_vhost(server->vhost, fd) == NULL) {
+            static struct wh_log_limit limit; /* lws has closed the socket */
+            wh_log_limited(&limit, WH_LOG_WARN, "server", "adopt_failed", "fd=%d", fd);
+        }
+    }
+}
+
+static void acceptor_watch(struct acceptor *acceptor)
+{
+    uv_poll_start(&acceptor->poll, UV_READABLE, on_acceptable);
+}
+
+static enum wh_err acceptor_open(struct server *server, int fd)
+{
+    struct acceptor *acceptor = &server->acceptors[server->acceptor_count];
+    acceptor->server = server;
+    acceptor->fd = fd;
+    if (uv_poll_init(&server->node->loop->uv, &acceptor->poll, fd) != 0)
+        return WH_EIO;
+    acceptor->poll.data = acceptor;
+    acceptor->is_open = true;
+    server->acceptor_count++;
+    acceptor_watch(acceptor);
+    return WH_OK;
+}
+
+void server_stop_accepting(struct server *server)
+{
+    wh_loop_timer_stop(server->node->loop, &server->accept_pause);
+    for (size_t i = 0; i < server->acceptor_count; i++) {
+        struct acceptor *acceptor = &server->acceptors[i];
+        if (!acceptor->is_open)
+            continue;
+        acceptor->is_open = false;
+        uv_close((uv_handle_t *)&acceptor->poll, NULL);
+        close(acceptor->fd);
+    }
+}
+
+/* Life */
+
+/* The first is also what a client gets that offers none; its name is echoed only if offered. */
+static const struct lws_protocols protocols[] = {
+    {.name = "centrifuge-json",
+     .callback = on_lws_event,
+     .rx_buffer_size = RX_BUFFER,
+     .tx_packet_size = TX_PACKET},
+    {.name = "centrifuge-msgpack",
+     .callback = on_lws_event,
+     .rx_buffer_size = RX_BUFFER,
+     .tx_packet_size = TX_PACKET},
+    {.name = "centrifuge-protobuf",
+     .callback = on_lws_event,
+     .rx_buffer_size = RX_BUFFER,
+     .tx_packet_size = TX_PACKET},
+    {0},
+};
+
+/* Its own validity pings keep a sorted list of all connections: ours are in the timing wheel. */
+static const lws_retry_bo_t no_validity_checks = {0};
+
+static void on_lws_log(int level, const char *line)
+{
+    static struct wh_log_limit limit; /* strangers cause most of these */
+    wh_log_limited(&limit,
+                   level & LLL_ERR ? WH_LOG_WARN : WH_LOG_DEBUG,
+                   "server",
+                   "libwebsockets",
+                   "text=%.*s",
+                   (int)strcspn(line, "\n"),
+                   line);
+}
+
+static bool make_vhost(struct server *server, struct wh_buf *out_problem)
+{
+    const struct config *config = server->node->config;
+    struct lws_context_creation_info info = {0};
+    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info.vhost_name = "wirehub";
+    info.protocols = protocols;
+    info.keepalive_timeout = KEEPALIVE_TIMEOUT_S;
+    info.retry_and_idle_policy = &no_validity_checks;
+    if (config->http_server.tls.enabled) {
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.ssl_cert_filepath = config->http_server.tls.cert_pem;
+        info.ssl_private_key_filepath = config->http_server.tls.key_pem;
+        info.ssl_ca_filepath = config->http_server.tls.client_ca_pem;
+        info.ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1;
+        info.alpn = "http/1.1"; /* no h2: this version has known faults there */
+        if (info.ssl_ca_filepath && info.ssl_ca_filepath[0])
+            info.options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
+    }
+    server->vhost = lws_create_vhost(server->context, &info);
+    if (server->vhost == NULL)
+        wh_buf_append_str(out_problem,
+                          config->http_server.tls.enabled
+                              ? "http_server.tls: the certificate or key cannot be used"
+                              : "libwebsockets refused its virtual host");
+    return server->vhost != NULL;
+}
+
+static bool make_context(struct server *server, struct wh_buf *out_problem)
+{
+    void *loops[] = {&server->node->loop->uv};
+    struct lws_context_creation_info info = {0};
+    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_VALIDATE_UTF8 |
+                   LWS_SERVER_OPTION_UV_NO_SIGSEGV_SIGFPE_SPIN;
+    if (server->node->config->http_server.tls.enabled)
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.foreign_loops = loops;
+    info.user = server;
+    info.gid = -1; /* keep who we are */
+    info.uid = -1;
+    info.timeout_secs = HANDSHAKE_TIMEOUT_S;
+    info.max_http_header_data2 = HEADER_BYTES_MAX;
+    info.max_http_header_pool2 = HEADER_POOL;
+    info.retry_and_idle_policy = &no_validity_checks;
+    server->context = lws_create_context(&info);
+    if (server->context == NULL)
+        wh_buf_append_str(out_problem,
+                          "libwebsockets cannot start on libuv; is the package "
+                          "libwebsockets-evlib-uv installed?");
+    return server->context != NULL && make_vhost(server, out_problem);
+}
+
+/* demo.dir, or what an installed or freshly built tree has beside the binary. */
+static enum wh_err load_demo(struct server *server, struct wh_buf *out_problem)
+{
+    const struct config *config = server->node->config;
+    if (!config->demo.enabled)
+        return WH_OK;
+    if (config->demo.dir == NULL || config->demo.dir[0] == '\0') {
+        wh_buf_append_str(out_problem, "demo.enabled needs demo.dir, the folder of the page");
+        return WH_EINVAL;
+    }
+    enum wh_err err = http_files_load(config->demo.dir, &server->files);
+    if (err)
+        wh_buf_printf(out_problem, "demo.dir: %s: %s", config->demo.dir, wh_err_text(err));
+    return err ? WH_EINVAL : WH_OK;
+}
+
+enum wh_err server_new(struct node *node,
+                       const int *listen_fds,
+                       size_t listen_count,
+                       struct server **out_server,
+                       struct wh_buf *out_problem)
+{
+    struct server *server = wh_calloc(1, sizeof(*server));
+    if (server == NULL)
+        return WH_ENOMEM;
+    server->node = node;
+    server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    wh_timer_init(&server->accept_pause, on_accept_pause);
+    enum wh_err err = load_demo(server, out_problem);
+    if (err == WH_OK && !make_context(server, out_problem))
+        err = WH_EINVAL;
+    WH_ASSERT(listen_count <= sizeof(server->acceptors) / sizeof(server->acceptors[0]));
+    for (size_t i = 0; err == WH_OK && i < listen_count; i++)
+        err = acceptor_open(server, listen_fds[i]);
+    if (err) {
+        server_close(server);
+        server_free(server);
+        return err;
+    }
+    *out_server = server;
+    return WH_OK;
+}
+
+void server_close(struct server *server)
+{
+    if (server->is_closed)
+        return;
+    server->is_closed = true;
+    server_stop_accepting(server);
+    if (server->context)
+        lws_context_destroy(server->context);
+}
+
+void server_free(struct server *server)
+{
+    http_files_free(server->files);
+    if (server->reserve_fd >= 0)
+        close(server->reserve_fd);
+    wh_free(server);
+}

@@ -1,0 +1,125 @@
+# Shared by ./dev and its longer verbs; sourced with the working directory at the top of the tree.
+# shellcheck shell=sh
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "dev: $*"; exit 1; }
+
+# Every command that changes something is shown before it runs.
+run() {
+    say "+ $*"
+    "$@"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        run "$@"
+    elif command -v sudo >/dev/null; then
+        run sudo "$@"
+    else
+        die "needs root and there is no sudo: run as root: $*"
+    fi
+}
+
+distribution() { (. /etc/os-release && printf '%s\n' "$PRETTY_NAME"); }
+
+# What Wirehub is made of: the one list.  Groups add up: `test` needs `build` and `run` too.
+packages() {
+    case $1 in
+    build) echo gcc libc6-dev binutils cmake ninja-build pkg-config libuv1-dev libhiredis-dev \
+        libmsgpack-dev libwebsockets-dev libwebsockets-evlib-uv libjwt-dev libyaml-dev libssl-dev ;;
+    run) echo redis-server redis-tools curl ;;
+    node) command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm ca-certificates ;;
+    tests) echo libcmocka-dev libjansson-dev python3 python3-pytest python3-msgpack openssl ;;
+    browser) echo chromium ;;
+    fuzz) echo clang ;;
+    lint) echo clang clang-format clang-tidy shellcheck python3 ;;
+    *) die "no package group $1" ;;
+    esac
+}
+
+missing_packages() { # missing_packages GROUP...
+    for group in "$@"; do
+        for package in $(packages "$group"); do
+            status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) || status=
+            [ "$status" = "install ok installed" ] || echo "$package"
+        done
+    done | sort -u
+}
+
+# Nothing missing: apt is not touched, so an installed machine needs no network.
+need() { # need GROUP...
+    command -v dpkg-query >/dev/null || die "this is no Debian or Ubuntu: install by hand what \
+tools/common.sh lists"
+    missing=$(missing_packages "$@" | tr '\n' ' ')
+    [ -n "$missing" ] || return 0
+    say "missing on this machine: $missing"
+    for package in $missing; do
+        if ! has_candidate "$package"; then
+            as_root apt-get update || die "apt-get update failed: no network? (missing: $missing)"
+            break
+        fi
+    done
+    for package in $missing; do
+        has_candidate "$package" || die "$(distribution) has no package $package. Supported: \
+Debian 12 and 13, Ubuntu 24.04."
+    done
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing ||
+        die "apt-get install failed; when its lists are old, 'apt-get update' helps"
+}
+
+has_candidate() {
+    apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+}
+
+# npm packages exactly as locked, when the lock is newer than what is installed.
+npm_install() { # npm_install DIRECTORY
+    [ -f "$1/package-lock.json" ] || return 0
+    stamp=$1/node_modules/.package-lock.json
+    if [ ! -f "$stamp" ] || [ -n "$(find "$1/package-lock.json" -newer "$stamp")" ]; then
+        run npm --prefix "$1" ci --no-audit --no-fund || die "npm ci in $1 failed: no network?"
+        touch "$stamp"
+    fi
+}
+
+configure_and_build() { # configure_and_build PRESET [cmake options...]: all targets
+    preset=$1
+    shift
+    run cmake --preset "$preset" "$@" || die "configuring $preset failed"
+    run cmake --build --preset "$preset" || die "building $preset failed"
+}
+
+# A process by pid and start time, for pids come back.
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+remember_process() { # remember_process PID FILE
+    echo "$1 $(start_time "$1")" >"$2"
+}
+
+remembered_pid() { # prints the pid in FILE when that very process still lives
+    [ -f "$1" ] || return 1
+    read -r pid started <"$1" || return 1
+    [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ] && echo "$pid"
+}
+
+# Who listens on a TCP port: socket inodes from /proc, so that no tool is needed.
+port_is_busy() { [ -n "$(port_inodes "$1")" ]; }
+
+port_inodes() {
+    hex=$(printf '%04X' "$1")
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+        awk -v port=":$hex" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10 }'
+}
+
+port_owner() {
+    for inode in $(port_inodes "$1"); do
+        link=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | head -n 1)
+        if [ -n "$link" ]; then
+            pid=${link#/proc/}
+            pid=${pid%%/*}
+            printf 'pid %s: %s\n' "$pid" "$(tr '\0\n' '  ' <"/proc/$pid/cmdline" | cut -c 1-70)"
+            return
+        fi
+    done
+    echo "a process of another user or network namespace"
+}

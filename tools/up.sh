@@ -1,0 +1,187 @@
+#!/bin/sh
+# ./dev up: a private Redis and the hub until Ctrl-C.  Everything it writes is in .run/.
+set -u
+. tools/common.sh
+
+usage="usage: ./dev up [--only-hub] [--port N] [--redis-port N]"
+port=8000 redis_port='' only_hub=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --only-hub) only_hub=yes ;;
+    --port | --redis-port)
+        case ${2-} in '' | *[!0-9]*) die "$1 needs a number; $usage" ;; esac
+        if [ "$2" -lt 1 ] || [ "$2" -gt 65535 ]; then die "$1 $2 is no port (1 to 65535)"; fi
+        if [ "$1" = --port ]; then port=$2; else redis_port=$2; fi
+        shift
+        ;;
+    *) die "unknown option $1; $usage" ;;
+    esac
+    shift
+done
+
+run_dir=.run
+config=$run_dir/wirehub.yaml
+hub=build/release/bin/wirehub
+page=http://127.0.0.1:$port/
+
+write_config() {
+    for name in secret api-key; do # kept over runs, so that tokens stay good
+        [ -s "$run_dir/$name" ] || od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$run_dir/$name"
+    done
+    if [ -n "$only_hub" ]; then
+        engine="{ type: memory }"
+    else
+        engine="{ type: redis, redis: { address: \"127.0.0.1:$redis_port\" } }"
+    fi
+    cat >"$config" <<CONFIG
+# Written by ./dev up at each start; changes are lost.  Not for production: anonymous clients may
+# connect and everybody on this machine may publish.
+http_server: { address: 127.0.0.1, port: $port }
+http_api: { key: "$(cat "$run_dir/api-key")" }
+client:
+  allow_anonymous_connect_without_token: true
+  token: { hmac_secret_key: "$(cat "$run_dir/secret")" }
+engine: $engine
+channel:
+  without_namespace:
+    allow_subscribe_for_client: true
+    allow_subscribe_for_anonymous: true
+    allow_publish_for_subscriber: true
+  namespaces:
+    - { name: market, allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true }
+    - { name: orders, allow_user_limited_channels: true }
+demo: { enabled: true, dir: "$PWD/web-demo" }
+drain: { spread: 1s }
+log: { format: logfmt }
+CONFIG
+}
+
+# A run that was killed hard may have left its children; the pid files say whether they are ours.
+clean_stale_run() {
+    [ -f "$run_dir/up.pid" ] || return 0
+    if running=$(remembered_pid "$run_dir/up.pid"); then
+        die "already running here, pid $running: $(cat "$run_dir/url" 2>/dev/null)
+Stop it with Ctrl-C in its terminal, or: kill $running"
+    fi
+    say "cleaning up after a run that was killed"
+    for name in hub redis; do
+        if left=$(remembered_pid "$run_dir/$name.pid"); then
+            stop_process "$left"
+        fi
+    done
+    rm -f "$run_dir"/*.pid
+}
+
+stop_process() { # SIGTERM, and SIGKILL when it is still there after 35 s
+    started=$(start_time "$1")
+    [ -n "$started" ] || return 0
+    run kill -TERM "$1" 2>/dev/null
+    tries=350
+    while is_alive "$1" "$started" && [ "$tries" -gt 0 ]; do
+        sleep 0.1
+        tries=$((tries - 1))
+    done
+    ! is_alive "$1" "$started" || run kill -KILL "$1"
+}
+
+is_alive() { # not gone, not reborn, not a zombie waiting for us
+    [ "$(start_time "$1")" = "$2" ] && ! grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null
+}
+
+# shellcheck disable=SC2317 # called by the trap
+stop_all() {
+    trap '' INT TERM HUP
+    [ -z "${hub_pid-}" ] || stop_process "$hub_pid"
+    [ -z "${redis_pid-}" ] || stop_process "$redis_pid"
+    rm -f "$run_dir"/*.pid "$run_dir/redis.sock"
+    [ -z "${hub_pid-}${redis_pid-}" ] || say "stopped"
+}
+
+fail() { # fail MESSAGE LOG
+    say "dev: $1; the end of $2:"
+    tail -n 25 "$2" >&2
+    exit 1
+}
+
+# In a session of its own, so that Ctrl-C in the terminal reaches only us and we stop it in order;
+# told to end by the kernel when we are killed with no chance to.
+start() { # start LOG COMMAND...: its pid is $!
+    log=$1
+    shift
+    say "+ $* >$log &"
+    setsid setpriv --pdeathsig TERM "$@" </dev/null >"$log" 2>&1 &
+}
+
+wait_until() { # wait_until PID WHAT LOG TEST...: polls for at most 30 s
+    watched=$1 what=$2 log=$3 tries=300
+    shift 3
+    until "$@" >/dev/null 2>&1; do
+        is_alive "$watched" "$(start_time "$watched")" || fail "$what ended" "$log"
+        [ "$tries" -gt 0 ] || fail "$what is not ready after 30 s" "$log"
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+}
+
+start_redis() {
+    if [ -z "$redis_port" ]; then
+        redis_port=6390
+        while port_is_busy "$redis_port"; do redis_port=$((redis_port + 1)); done
+    elif port_is_busy "$redis_port"; then
+        die "port $redis_port is taken by $(port_owner "$redis_port"); choose another with --redis-port"
+    fi
+    start "$run_dir/redis.log" redis-server --bind 127.0.0.1 --port "$redis_port" \
+        --unixsocket "$PWD/$run_dir/redis.sock" --unixsocketperm 600 --save '' --appendonly no \
+        --dir "$PWD/$run_dir" --daemonize no
+    redis_pid=$!
+    remember_process "$redis_pid" "$run_dir/redis.pid"
+    wait_until "$redis_pid" Redis "$run_dir/redis.log" redis-cli -p "$redis_port" PING
+}
+
+start_hub() {
+    start "$run_dir/hub.log" "$hub" serve --config "$config"
+    hub_pid=$!
+    remember_process "$hub_pid" "$run_dir/hub.pid"
+    wait_until "$hub_pid" "the hub" "$run_dir/hub.log" curl -fsS -m 2 --noproxy '*' "${page}readyz"
+}
+
+show_what_to_try() {
+    say ""
+    say "Wirehub is ready:   $page          (log: $run_dir/hub.log, Ctrl-C stops)"
+    say ""
+    if [ -z "$only_hub" ]; then
+        say "  make an event appear:"
+        say "    redis-cli -p $redis_port PUBLISH wh:ch:market:ticker '{\"symbol\":\"ACME\",\"price\":42}'"
+    fi
+    say "  see what it counts:"
+    say "    curl ${page}metrics"
+    say "  a token for user ann:"
+    say "    $hub gen-token --config $config --user ann"
+    say ""
+}
+
+mkdir -p "$run_dir" && chmod 700 "$run_dir"
+clean_stale_run
+# The pid file is the lock between two starts at the same moment: noclobber creates it or fails.
+(set -C && echo "$$ $(start_time $$)" >"$run_dir/up.pid") 2>/dev/null || clean_stale_run
+trap stop_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+echo "$page" >"$run_dir/url"
+if port_is_busy "$port"; then
+    die "port $port is taken by $(port_owner "$port"); choose another: ./dev up --port N"
+fi
+
+need build run node
+npm_install web-demo
+run cmake --preset release -D WH_BUILD_TESTS=OFF || die "configuring failed"
+run cmake --build --preset release --target hub || die "building failed"
+
+umask 077 # secrets and logs are nobody else's
+[ -n "$only_hub" ] || start_redis
+write_config
+start_hub
+show_what_to_try
+wait "$hub_pid"
+fail "the hub ended by itself with status $?" "$run_dir/hub.log"
