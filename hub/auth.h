@@ -46,29 +46,34 @@ struct token_subscription {
 /* All slices live in the arena given to token_verify; a token needs up to some 50 times its own
  * length there (`channels` of many one-letter names), mostly less than twice. */
 struct token_claims {
-    struct wh_slice user;  /* "" = anonymous */
-    int64_t exp;           /* unix seconds; 0 = none */
-    int64_t expire_at;     /* when the connection or subscription expires; 0 = never.  Already
-                              resolved: the claim expire_at if present, else exp. */
-    int64_t iat;           /* 0 = none */
+    struct wh_slice user; /* "" = anonymous */
+    int64_t exp;          /* unix seconds; 0 = none */
+    int64_t expire_at;    /* when the connection or subscription expires; 0 = never.  Already
+                             resolved: the claim expire_at if present, else exp. */
+    int64_t iat;          /* 0 = none */
     struct wh_slice jti;
     struct wh_payload info;
     struct wh_payload meta;
-    struct wh_payload data;      /* subscription tokens */
-    struct wh_slice channel;     /* subscription tokens */
-    struct wh_slice client;      /* subscription tokens, deprecated */
+    struct wh_payload data;  /* subscription tokens */
+    struct wh_slice channel; /* subscription tokens */
+    struct wh_slice client;  /* subscription tokens, deprecated */
     struct token_overrides override;
     struct {
         struct token_subscription *items;
         size_t count;
-    } subs;                      /* `subs`, or `channels` with defaults */
+    } subs; /* `subs`, or `channels` with defaults */
 };
 
 /*
  * Verify signature first, then iss and aud, then exp and nbf (at `now_s`, leeway none).
- * WH_OK; WH_EEXPIRED: well signed but expired or not yet valid (109), the claims are there all the
- * same (insecure mode overlooks the time); WH_EDENIED: anything else (3500).  `out_reason` (may be NULL) gets a fixed word for metrics and log, never for the
- * client: "signature", "algorithm", "format", "claims", "audience", "issuer", "expired", "no_key".
+ *
+ * WH_OK
+ * WH_EEXPIRED  good but expired or not yet valid (109); the claims are there all the same, for
+ *              insecure mode overlooks the time
+ * WH_EDENIED   anything else (3500), an exhausted arena included
+ *
+ * `out_reason` (may be NULL) gets a fixed word for metrics and log, never for the client:
+ * "signature", "algorithm", "format", "claims", "audience", "issuer", "expired", "no_key".
  */
 enum token_kind { TOKEN_CONNECTION, TOKEN_SUBSCRIPTION };
 
@@ -102,8 +107,10 @@ WH_MUST_CHECK enum wh_err token_verify_signature(const struct token_verifier *ve
  * is the secret or the private PEM.  WH_EUNSUPPORTED: the algorithm is none of ours; WH_EINVAL:
  * the claims are no object or the key cannot sign; WH_ENOMEM.
  */
-WH_MUST_CHECK enum wh_err
-token_sign(const char *algorithm, struct wh_slice key, const char *claims, struct wh_buf *out);
+WH_MUST_CHECK enum wh_err token_sign(const char *algorithm,
+                                     struct wh_slice key,
+                                     const char *claims,
+                                     struct wh_buf *out);
 
 /*
  * The verbs gen-token, gen-sub-token and check-token, in token_cli.c.  argv[0] is the verb.

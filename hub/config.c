@@ -57,29 +57,39 @@ static bool read_descriptor(int fd, struct wh_buf *out)
     }
 }
 
+/* False when there is no text; why has been noted. */
+static bool read_text(struct config_loader *loader, const char *path, struct wh_buf *out)
+{
+    const char *reason = NULL;
+    int fd = -1;
+
+    if (strcmp(path, "-") == 0)
+        reason = "standard input is not read; give the name of a file";
+    else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+        reason = config_text(loader, "cannot be opened: %s", strerror(errno));
+    else if (!read_descriptor(fd, out))
+        reason = config_text(loader, "cannot be read: %s", strerror(errno));
+    else if (wh_buf_error(out) == WH_ELIMIT)
+        reason = "is larger than 1 MiB";
+    else if (wh_buf_error(out) != WH_OK)
+        loader->is_out_of_memory = true;
+    if (fd >= 0)
+        close(fd);
+    if (reason)
+        config_problem(loader, CONFIG_ERROR, (struct wh_option_place){WH_OPTION_FROM_FILE, 0, 0},
+                       NULL, "%s", reason);
+    return !reason && !loader->is_out_of_memory;
+}
+
 static void read_file(struct config_loader *loader, const char *path)
 {
-    struct wh_option_place place = {WH_OPTION_FROM_FILE, 0, 0};
     struct wh_buf text;
 
-    if (strcmp(path, "-") == 0) {
-        config_problem(loader, CONFIG_ERROR, place, NULL,
-                       "standard input is not read; give the name of a file");
-        return;
-    }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        config_problem(loader, CONFIG_ERROR, place, NULL, "cannot be opened: %s", strerror(errno));
-        return;
-    }
     wh_buf_init(&text, CONFIG_TEXT_MAX);
-    if (!read_descriptor(fd, &text))
-        config_problem(loader, CONFIG_ERROR, place, NULL, "cannot be read: %s", strerror(errno));
-    else if (wh_buf_error(&text) != WH_OK)
-        config_problem(loader, CONFIG_ERROR, place, NULL, "is larger than 1 MiB");
+    if (read_text(loader, path, &text))
+        config_read_document(loader, wh_buf_slice(&text), WH_OPTION_FROM_FILE);
     else
-        config_read_document(loader, wh_slice(text.ptr ? text.ptr : "", text.len), place.origin);
-    close(fd);
+        loader->is_unread = true;
     wh_buf_deinit(&text);
 }
 

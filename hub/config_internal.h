@@ -36,6 +36,7 @@ struct config_loader {
     const char *own_name;  /* the variable or flag being read */
     bool strict;
     bool is_out_of_memory;
+    bool is_unread; /* a source could not be read at all: rules would speak of what was not seen */
     struct config_problem problems[CONFIG_PROBLEMS_MAX];
     size_t problem_count;
     size_t problems_dropped;

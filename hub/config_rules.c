@@ -230,7 +230,8 @@ static void check_server(const struct scope *scope, const struct config *config)
         check_pem(scope, "http_server.tls.key_pem", config->http_server.tls.key_pem);
         check_pem(scope, "http_server.tls.client_ca_pem", config->http_server.tls.client_ca_pem);
     }
-    if (config->http_server.internal_port == config->http_server.port)
+    if (config->http_server.internal_port &&
+        config->http_server.internal_port == config->http_server.port)
         report(scope, CONFIG_ERROR, "http_server.internal_port", "http_server.port",
                "http_server.port and http_server.internal_port must differ");
     if (config->websocket.handler_prefix[0] != '/' ||
@@ -349,6 +350,8 @@ static void check_namespace(const struct scope *scope, const struct config *conf
     const char *name = namespaces[index].name;
 
     check_channel(scope, &namespaces[index].options, config->channel.history_meta_ttl_ms);
+    if (state_of(scope, "name")->is_broken)
+        return;
     if (!is_given(scope, "name")) {
         config_problem(scope->loader, CONFIG_ERROR, place_of_namespace(scope),
                        config_text(scope->loader, "%sname", scope->shown), "is missing");
@@ -390,7 +393,7 @@ static void check_channels(const struct scope *scope, const struct config *confi
         config->client.subscribe_to_user_personal_channel.personal_channel_namespace;
 
     check_channel(&plain, &config->channel.without_namespace, config->channel.history_meta_ttl_ms);
-    for (size_t i = 0; i < config->channel.namespaces.count; i++) {
+    for (size_t i = 0; i < config->channel.namespaces.count && !loader->is_out_of_memory; i++) {
         const char *shown = config_text(loader, "channel.namespaces[%zu].", i);
         struct scope one = {loader, &list->objects[i], "", shown};
         check_namespace(&one, config, i);
@@ -430,7 +433,7 @@ void config_check_rules(struct config_loader *loader)
     const struct config *config = loader->config;
     struct scope whole = {loader, &loader->set, "", ""};
 
-    if (loader->is_out_of_memory)
+    if (loader->is_out_of_memory || loader->is_unread)
         return;
     check_times(&whole, config);
     check_access(&whole, config);

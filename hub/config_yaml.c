@@ -169,10 +169,13 @@ static void set_objects(struct walk *walk,
         const yaml_node_t *item = sequence_item(walk, node, i);
         struct scope scope = {&wh_option_state(set, option)->objects[i], "",
                               config_text(walk->loader, "%s.", item_name)};
-        if (item->type == YAML_MAPPING_NODE)
+        if (item->type == YAML_MAPPING_NODE) {
             walk_mapping(walk, item, &scope);
-        else
+        } else {
             complain(walk, item, item_name, "must be a group of options");
+            for (size_t j = 0; j < scope.set->table->count; j++)
+                scope.set->states[j].is_broken = true;
+        }
     }
 }
 
@@ -444,8 +447,10 @@ void config_read_document(struct config_loader *loader,
     struct walk walk = {loader, &document, origin, 0};
     struct scope scope = {&loader->set, "", ""};
 
-    if (!load_document(&walk, text, &document))
+    if (!load_document(&walk, text, &document)) {
+        loader->is_unread = true;
         return;
+    }
     const yaml_node_t *root = yaml_document_get_root_node(&document);
     if (root && root->type == YAML_MAPPING_NODE)
         walk_mapping(&walk, root, &scope);

@@ -252,6 +252,17 @@ enum wh_err token_key_init_public(struct token_key *key,
     return err;
 }
 
+bool token_key_is_ec(const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
+    bool is_ec = pkey && EVP_PKEY_get_base_id(pkey) == EVP_PKEY_EC;
+    EVP_PKEY_free(pkey);
+    BIO_free(bio);
+    ERR_clear_error();
+    return is_ec;
+}
+
 enum wh_err token_key_init_private(struct token_key *key,
                                    const char *name,
                                    const char *pem,

@@ -57,6 +57,9 @@ WH_MUST_CHECK enum wh_err token_key_init_private(struct token_key *key,
                                                  const char *pem,
                                                  struct wh_buf *problem);
 
+/* Whether `pem` starts with a public EC key: which of the two options it belongs to. */
+bool token_key_is_ec(const char *pem);
+
 /* Wipes the key material. */
 void token_key_deinit(struct token_key *key);
 

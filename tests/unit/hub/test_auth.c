@@ -105,6 +105,12 @@ static struct token_claims claims_of(enum token_kind kind, const char *payload)
     return claims;
 }
 
+static void assert_slice(struct wh_slice slice, const char *expected)
+{
+    if (!wh_slice_equal_str(slice, expected) || (expected && !slice.ptr))
+        fail_msg("'%.*s' is not '%s'", WH_SLICE_ARGS(slice), expected ? expected : "absent");
+}
+
 /* ---- the header ---- */
 
 static void headers_that_choose_their_own_rules_are_refused(void **state)
@@ -308,9 +314,6 @@ static void claims_of_the_wrong_kind_are_refused(void **state)
     static const char *const payloads[] = {
         "[]",
         "[{\"sub\":\"42\"}]",
-        "\"sub\"",
-        "null",
-        "42",
         "{\"sub\":42}",
         "{\"sub\":null}",
         "{\"sub\":true}",
@@ -323,7 +326,6 @@ static void claims_of_the_wrong_kind_are_refused(void **state)
         "{\"exp\":1800000000000}", /* milliseconds */
         "{\"exp\":253402300800}",
         "{\"exp\":9223372036854775807}",
-        "{\"exp\":18446744073709551615}",
         "{\"exp\":1e300}",
         "{\"exp\":null}",
         "{\"exp\":true}",
@@ -381,6 +383,9 @@ static void payloads_that_are_no_json_are_refused(void **state)
     static const char *const payloads[] = {
         "",
         " ",
+        "\"sub\"",
+        "null",
+        "42",
         "{",
         "{\"sub\":\"42\"}}",
         "{\"sub\":\"42\"} {}",
@@ -395,6 +400,7 @@ static void payloads_that_are_no_json_are_refused(void **state)
         "{\"exp\":01800000000}",
         "{\"exp\":0x6b49d200}",
         "{\"exp\":1e309}",
+        "{\"exp\":18446744073709551615}",
         "{sub:\"42\"}",
         "{\"sub\":\"42\",}",
         "\xef\xbb\xbf{\"sub\":\"42\"}",
@@ -465,9 +471,13 @@ static void time_decides_last_and_only_for_good_tokens(void **state)
         if (err != WH_OK || cases[i].err != WH_OK)
             expect(cases[i].payload, err, cases[i].err, cases[i].reason);
     }
+    struct token_claims claims;
+    const char *expired = "{\"sub\":\"42\",\"exp\":1}";
+    assert_int_equal(verify_payload(none, TOKEN_CONNECTION, expired, &claims), WH_EEXPIRED);
+    assert_slice(claims.user, "42"); /* insecure mode overlooks the time, not the identity */
     struct token_config config = {.hmac_secret_key = old_secret};
     struct token_verifier *verifier = make_verifier(&config);
-    forge_hmac(&token, "HS256", secret, HS256, "{\"sub\":\"42\",\"exp\":1}");
+    forge_hmac(&token, "HS256", secret, HS256, expired);
     expect("expired and forged", verify(verifier), WH_EDENIED, "signature");
     token_verifier_free(verifier);
 }
@@ -516,12 +526,6 @@ static void audience_and_issuer_must_be_ours(void **state)
             verify_payload(cases[i].config, TOKEN_CONNECTION, cases[i].payload, &claims);
         expect(cases[i].payload, err, *cases[i].reason ? WH_EDENIED : WH_OK, cases[i].reason);
     }
-}
-
-static void assert_slice(struct wh_slice slice, const char *expected)
-{
-    if (!wh_slice_equal_str(slice, expected) || (expected && !slice.ptr))
-        fail_msg("'%.*s' is not '%s'", WH_SLICE_ARGS(slice), expected ? expected : "absent");
 }
 
 static void the_user_comes_from_the_claim_that_is_configured(void **state)
@@ -601,6 +605,16 @@ static void a_connection_token_carries_info_meta_and_channels(void **state)
     assert_slice(claims.channel, NULL);
 }
 
+static const struct token_subscription *find_subscription(const struct token_claims *claims,
+                                                          const char *channel)
+{
+    for (size_t i = 0; i < claims->subs.count; i++)
+        if (wh_slice_equal_str(claims->subs.items[i].channel, channel))
+            return &claims->subs.items[i];
+    fail_msg("no subscription to %s", channel);
+    return NULL;
+}
+
 static void subs_win_over_channels_and_the_last_of_duplicates_wins(void **state)
 {
     (void)state;
@@ -614,11 +628,10 @@ static void subs_win_over_channels_and_the_last_of_duplicates_wins(void **state)
         "\"force_recovery\":{}}},"
         "\"a\":{\"data\":\"second\"}}}");
     assert_int_equal(claims.subs.count, 2);
-    const struct token_subscription *a = &claims.subs.items[0], *b = &claims.subs.items[1];
-    assert_slice(a->channel, "a");
+    const struct token_subscription *a = find_subscription(&claims, "a");
+    const struct token_subscription *b = find_subscription(&claims, "b");
     assert_false(wh_payload_is_present(a->info));
     assert_payload(a->data, WH_PAYLOAD_JSON, "\"second\"");
-    assert_slice(b->channel, "b");
     assert_payload(b->info, WH_PAYLOAD_BYTES, "foo");
     assert_payload(b->data, WH_PAYLOAD_BYTES, "bar");
     assert_true(b->override.presence.is_set && b->override.presence.value);
