@@ -19,7 +19,8 @@ static uint64_t now_us(void)
 
 /*
  * libuv ends when no referenced handle is active, and neither a task nor a timer of the wheel is
- * one until the turn's end: the prepare handle counts for as long as there is something to do there.
+ * one until the turn's end: the prepare handle counts for as long as there is something to do
+ * there.
  */
 static void want_turn_end(struct wh_loop *loop)
 {

@@ -26,8 +26,7 @@ static void fail(const char *what)
 
 static unsigned free_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
@@ -51,9 +50,9 @@ static void run_server(const struct redis_server *server, const char *const *arg
 {
     const char *port = strchr(server->tcp_address, ':') + 1;
     const char *argv[ARGS_MAX] = {
-        "redis-server", "--port",       port,        "--bind", "127.0.0.1",   "--unixsocket",
-        server->socket, "--save",       "",          "--dir",  server->dir,   "--appendonly",
-        "no",           "--daemonize",  "no",        "--logfile", "redis.log"};
+        "redis-server", "--port",      port, "--bind",    "127.0.0.1", "--unixsocket",
+        server->socket, "--save",      "",   "--dir",     server->dir, "--appendonly",
+        "no",           "--daemonize", "no", "--logfile", "redis.log"};
     size_t argc = 17;
     for (; args && *args && argc < ARGS_MAX - 1; args++)
         argv[argc++] = *args;

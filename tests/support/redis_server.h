@@ -15,9 +15,9 @@
 struct redis_server {
     pid_t pid; /* 0 = not running */
     char dir[64];
-    char socket[96];        /* path; also good as an address */
-    char tcp_address[32];   /* "127.0.0.1:port" */
-    const char *password;   /* for redis_server_command; NULL = none */
+    char socket[96];      /* path; also good as an address */
+    char tcp_address[32]; /* "127.0.0.1:port" */
+    const char *password; /* for redis_server_command; NULL = none */
 };
 
 /* Choose directory and port; nothing runs yet. */
@@ -26,7 +26,8 @@ void redis_server_init(struct redis_server *server);
 /* Start and wait until it answers.  `args` are further options, NULL-terminated, or NULL. */
 void redis_server_start(struct redis_server *server, const char *const *args);
 
-void redis_server_kill(struct redis_server *server); /* SIGKILL, reaped; harmless when not running */
+void redis_server_kill(
+    struct redis_server *server); /* SIGKILL, reaped; harmless when not running */
 void redis_server_pause(struct redis_server *server); /* SIGSTOP: sockets stay open */
 void redis_server_resume(struct redis_server *server);
 

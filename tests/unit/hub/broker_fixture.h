@@ -43,7 +43,7 @@ struct fixture {
     bool is_up;
     bool was_told;
     unsigned ups;
-    char reason[256];  /* of the last down */
+    char reason[256];   /* of the last down */
     char reasons[4096]; /* of all downs, one per line */
     bool is_closed;
 };
@@ -121,10 +121,9 @@ static inline void open_broker(struct fixture *f, enum engine_type type)
 {
     struct broker_events events = {
         .on_publication = on_fixture_publication, .on_state = on_fixture_state, .user = f};
-    enum wh_err err =
-        type == ENGINE_MEMORY
-            ? broker_memory_new(&f->loop, &events, &f->broker)
-            : broker_redis_new(&f->loop, &f->config, f->metrics, &events, &f->broker);
+    enum wh_err err = type == ENGINE_MEMORY
+                          ? broker_memory_new(&f->loop, &events, &f->broker)
+                          : broker_redis_new(&f->loop, &f->config, f->metrics, &events, &f->broker);
     assert_int_equal(err, WH_OK);
     assert_false(f->was_told);
 }

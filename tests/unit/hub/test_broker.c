@@ -65,13 +65,14 @@ static void publications_arrive_in_the_order_published(void **state)
     assert_int_equal(f->pub_count, COUNT);
 }
 
-static bool is_silent(void *user)
+/* Publishes to the channel, then to a fence: is the fence all that arrives? */
+static bool is_silent(struct fixture *f)
 {
-    struct fixture *f = user;
     size_t before = f->pub_count;
     assert_int_equal(publish(f, "gone", "1"), WH_OK);
     assert_int_equal(publish(f, "fence", "1"), WH_OK);
     assert_true(wait_for_pubs(f, before + 1));
+    run_for(&f->loop, 20);
     return f->pub_count == before + 1;
 }
 
@@ -81,7 +82,10 @@ static void unsubscribed_channel_falls_silent_and_can_come_back(void **state)
     assert_int_equal(subscribe(f, "gone"), WH_OK);
     assert_int_equal(subscribe(f, "fence"), WH_OK);
     unsubscribe(f, "gone");
-    assert_true(run_until(&f->loop, is_silent, f, WAIT_MS));
+    int tries = 0;
+    while (!is_silent(f))
+        assert_true(++tries < WAIT_MS / 20);
+    f->pub_count = 0;
     assert_int_equal(subscribe(f, "gone"), WH_OK);
     f->pub_count = 0;
     assert_int_equal(publish(f, "gone", "2"), WH_OK);
@@ -118,9 +122,8 @@ static void subscribe_taken_back_before_its_answer_still_gets_one(void **state)
 static void names_of_any_bytes_are_names_and_nothing_else(void **state)
 {
     static const struct wh_slice names[] = {
-        {"a b", 3},      {"*", 1},           {"[a-z]?", 6},
-        {"a\r\nb", 4},   {"x\r\nPING\r\n", 9}, {"nul\0nul", 7},
-        {"\xff\xfe", 2}, {"$5\r\nhello", 9},  {"\xC3\xA4", 2},
+        {"a b", 3},      {"*", 1},        {"[a-z]?", 6},      {"a\r\nb", 4},   {"x\r\nPING\r\n", 9},
+        {"nul\0nul", 7}, {"\xff\xfe", 2}, {"$5\r\nhello", 9}, {"\xC3\xA4", 2},
     };
     enum { COUNT = sizeof names / sizeof names[0] };
     struct fixture *f = *state;
