@@ -64,6 +64,7 @@ static void on_wheel_due(uv_timer_t *driver)
     struct wh_loop *loop = driver->data;
     loop->now_ms = uv_now(&loop->uv);
     loop->is_wheel_changed = true;
+    want_turn_end(loop); /* or a wheel with timers left could look like nothing to wait for */
     wh_wheel_advance(&loop->wheel, loop->now_ms);
 }
 

@@ -235,6 +235,21 @@ static void timers_fire_in_order_never_early_and_keep_the_loop_running(void **st
     assert_string_equal(trace + 2, "20");
 }
 
+/* UV_RUN_ONCE runs timers last, so the turn that arms the driver anew is the next one. */
+static void fired_timer_leaves_the_loop_alive_for_the_others(void **state)
+{
+    (void)state;
+    struct step near = {0};
+    struct step far = {0};
+    start_step(&near, 'n');
+    start_step(&far, 'f');
+    wh_loop_timer_start(&loop, &near.timer, 1);
+    wh_loop_timer_start(&loop, &far.timer, 60000);
+    while (!near.is_done)
+        assert_int_not_equal(uv_run(&loop.uv, UV_RUN_ONCE), 0);
+    wh_loop_timer_stop(&loop, &far.timer);
+}
+
 static void loop_ends_when_the_last_timer_is_stopped(void **state)
 {
     (void)state;
@@ -278,6 +293,7 @@ int main(void)
         TEST(flusher_may_cancel_itself_and_others_and_register_more),
         TEST(timer_started_inside_a_task_fires_though_a_later_one_was_armed),
         TEST(timers_fire_in_order_never_early_and_keep_the_loop_running),
+        TEST(fired_timer_leaves_the_loop_alive_for_the_others),
         TEST(loop_ends_when_the_last_timer_is_stopped),
         TEST(busy_time_counts_work_and_not_sleep),
     };
