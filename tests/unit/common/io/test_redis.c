@@ -213,7 +213,7 @@ static void replies_match_their_commands_in_order_and_keep_every_byte(void **sta
         int len = snprintf(value, sizeof value, "%d\r\n$3\r\n", i) + 1;
         assert_int_equal(sets[i].calls, 1);
         assert_int_equal(gets[i].len, len);
-        assert_memory_equal(gets[i].text, value, len);
+        assert_memory_equal(gets[i].text, value, (size_t)len);
     }
     assert_int_equal(wh_redis_stats(f->redis)->commands, 2 * COUNT);
     assert_int_equal(wh_redis_stats(f->redis)->errors, 0);
@@ -489,6 +489,21 @@ static void link_without_heartbeats_is_never_up_and_given_up(void **state)
     redis_server_deinit(&other);
 }
 
+struct change_of_mind {
+    struct wh_task task;
+    struct wh_redis_pubsub *pubsub;
+    struct wh_redis_channel *channel;
+};
+
+/* Runs right after the flush that sent the UNSUBSCRIBE. */
+static void on_change_of_mind(struct wh_task *task)
+{
+    struct change_of_mind *change = WH_CONTAINER_OF(task, struct change_of_mind, task);
+    wh_task_cancel(task);
+    assert_int_equal(change->channel->state, WH_REDIS_CHANNEL_UNSUBSCRIBING);
+    assert_int_equal(wh_redis_pubsub_want(change->pubsub, change->channel), WH_OK);
+}
+
 static void channel_wanted_again_before_its_release_is_kept(void **state)
 {
     struct fixture *f = *state;
@@ -501,12 +516,11 @@ static void channel_wanted_again_before_its_release_is_kept(void **state)
     assert_true(run_until_true(&f->loop, &p.is_up, WAIT_MS));
     assert_true(p.is_confirmed);
 
-    /* Let the UNSUBSCRIBE leave, then change our mind while its answer is on the way. */
-    wh_redis_pubsub_unwant(p.pubsub, &channel);
+    struct change_of_mind change = {.pubsub = p.pubsub, .channel = &channel};
+    wh_task_init(&change.task, on_change_of_mind);
     p.is_confirmed = false;
-    while (channel.state != WH_REDIS_CHANNEL_UNSUBSCRIBING)
-        uv_run(&f->loop.uv, UV_RUN_NOWAIT);
-    assert_int_equal(wh_redis_pubsub_want(p.pubsub, &channel), WH_OK);
+    wh_redis_pubsub_unwant(p.pubsub, &channel);
+    wh_loop_at_turn_end(&f->loop, &change.task);
     assert_true(run_until_true(&f->loop, &p.is_confirmed, WAIT_MS));
     assert_false(p.is_released);
     assert_int_equal(redis_server_command(&f->server, "PUBLISH x 1"), 1);
