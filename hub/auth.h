@@ -13,9 +13,13 @@
 /* The keys of one token_config, parsed once. */
 struct token_verifier;
 
+enum { TOKEN_BYTES_MAX = 16 * 1024 }; /* a longer token is refused unread */
+
 /*
- * WH_EINVAL with a text in `out_problem` (what is wrong with which key) when a key cannot be
- * used.  A config without any key gives a verifier that refuses every token.
+ * WH_EINVAL with a text in `out_problem` (what is wrong with which key, a line each) when a key
+ * cannot be used; WH_ENOMEM.  With WH_OK the text may hold lines that start with "warning: ".
+ * Names in it are the last part of the option, "hmac_secret_key".  Nothing of `config` is kept.
+ * A config without any key gives a verifier that refuses every token.
  */
 WH_MUST_CHECK enum wh_err token_verifier_new(const struct token_config *config,
                                              struct token_verifier **out_verifier,
@@ -39,31 +43,37 @@ struct token_subscription {
     struct token_overrides override;
 };
 
-/* All slices live in the arena given to token_verify. */
+/* All slices live in the arena given to token_verify; a token needs up to some 50 times its own
+ * length there (`channels` of many one-letter names), mostly less than twice. */
 struct token_claims {
-    struct wh_slice user;  /* "" = anonymous */
-    int64_t exp;           /* unix seconds; 0 = none */
-    int64_t expire_at;     /* when the connection or subscription expires; 0 = never.  Already
-                              resolved: the claim expire_at if present, else exp. */
-    int64_t iat;           /* 0 = none */
+    struct wh_slice user; /* "" = anonymous */
+    int64_t exp;          /* unix seconds; 0 = none */
+    int64_t expire_at;    /* when the connection or subscription expires; 0 = never.  Already
+                             resolved: the claim expire_at if present, else exp. */
+    int64_t iat;          /* 0 = none */
     struct wh_slice jti;
     struct wh_payload info;
     struct wh_payload meta;
-    struct wh_payload data;      /* subscription tokens */
-    struct wh_slice channel;     /* subscription tokens */
-    struct wh_slice client;      /* subscription tokens, deprecated */
+    struct wh_payload data;  /* subscription tokens */
+    struct wh_slice channel; /* subscription tokens */
+    struct wh_slice client;  /* subscription tokens, deprecated */
     struct token_overrides override;
     struct {
         struct token_subscription *items;
         size_t count;
-    } subs;                      /* `subs`, or `channels` with defaults */
+    } subs; /* `subs`, or `channels` with defaults */
 };
 
 /*
  * Verify signature first, then iss and aud, then exp and nbf (at `now_s`, leeway none).
- * WH_OK; WH_EEXPIRED: well signed but expired or not yet valid (109); WH_EDENIED: anything else
- * (3500).  `out_reason` (may be NULL) gets a fixed word for metrics and log, never for the
- * client: "signature", "algorithm", "format", "claims", "audience", "issuer", "expired", "no_key".
+ *
+ * WH_OK
+ * WH_EEXPIRED  good but expired or not yet valid (109); the claims are there all the same, for
+ *              insecure mode overlooks the time
+ * WH_EDENIED   anything else (3500), an exhausted arena included
+ *
+ * `out_reason` (may be NULL) gets a fixed word for metrics and log, never for the client:
+ * "signature", "algorithm", "format", "claims", "audience", "issuer", "expired", "no_key".
  */
 enum token_kind { TOKEN_CONNECTION, TOKEN_SUBSCRIPTION };
 
@@ -75,7 +85,36 @@ WH_MUST_CHECK enum wh_err token_verify(const struct token_verifier *verifier,
                                        struct token_claims *out_claims,
                                        const char **out_reason);
 
-/* The verbs gen-token, gen-sub-token and check-token. */
+/*
+ * The signature alone: what check-token shows of a token whose claims do not please.  Results and
+ * reasons as above, WH_EEXPIRED apart.  The payload is the decoded text, in the arena.
+ */
+struct token_signature {
+    struct wh_slice payload;
+    const char *key_name;  /* the option of the key that verified it; static storage */
+    const char *algorithm; /* "HS256"; static storage */
+};
+
+WH_MUST_CHECK enum wh_err token_verify_signature(const struct token_verifier *verifier,
+                                                 struct wh_slice token,
+                                                 int64_t now_s,
+                                                 struct wh_arena *arena,
+                                                 struct token_signature *out_signature,
+                                                 const char **out_reason);
+
+/*
+ * Append a token that says `claims` (NUL-terminated JSON object), signed with `algorithm`.  `key`
+ * is the secret or the private PEM.  WH_EUNSUPPORTED: the algorithm is none of ours; WH_EINVAL:
+ * the claims are no object or the key cannot sign; WH_ENOMEM.
+ */
+WH_MUST_CHECK enum wh_err token_sign(const char *algorithm,
+                                     struct wh_slice key,
+                                     const char *claims,
+                                     struct wh_buf *out);
+
+/*
+ * The verbs gen-token, gen-sub-token and check-token, in token_cli.c.  argv[0] is the verb.
+ */
 int token_generate_main(int argc, char **argv);
 int token_generate_subscription_main(int argc, char **argv);
 int token_check_main(int argc, char **argv);

@@ -69,6 +69,14 @@ struct channel_options {
     bool allow_tags_filter;
     struct string_list allowed_delta_types;
     bool delta_publish;
+    bool subscribe_proxy_enabled;
+    char *subscribe_proxy_name;
+    bool publish_proxy_enabled;
+    char *publish_proxy_name;
+    bool sub_refresh_proxy_enabled;
+    char *sub_refresh_proxy_name;
+    bool subscribe_stream_proxy_enabled;
+    char *subscribe_stream_proxy_name;
 };
 
 struct namespace_config {
@@ -84,8 +92,8 @@ struct config {
         uint64_t internal_port; /* 0 = everything on `port` */
         struct {
             bool enabled;
-            char *cert_pem;      /* path of the file, or PEM text */
-            char *key_pem;       /* secret */
+            char *cert_pem; /* path of the file, or PEM text */
+            char *key_pem;  /* secret */
             char *client_ca_pem;
         } tls;
     } http_server;
@@ -110,9 +118,9 @@ struct config {
         uint64_t presence_update_interval_ms;
         uint64_t concurrency;
         uint64_t channel_position_check_delay_ms;
-        uint64_t user_connection_limit;   /* 0 = none */
-        uint64_t connection_limit;        /* 0 = none */
-        uint64_t connection_rate_limit;   /* per second, 0 = none */
+        uint64_t user_connection_limit; /* 0 = none */
+        uint64_t connection_limit;      /* 0 = none */
+        uint64_t connection_rate_limit; /* per second, 0 = none */
         uint64_t history_max_publication_limit;
         uint64_t recovery_max_publication_limit;
         bool connect_include_server_time;
@@ -172,8 +180,8 @@ struct config {
     } log;
 
     struct {
-        bool enabled;  /* serve the demo page at / and /demo */
-        char *dir;     /* where its files are; NULL = beside the binary */
+        bool enabled; /* serve the demo page at / and /demo */
+        char *dir;    /* where its files are; NULL = beside the binary */
     } demo;
 
     uint64_t workers; /* 0 = one per core with redis, one with memory */
@@ -182,19 +190,30 @@ struct config {
 };
 
 /*
- * Load defaults, then `path` (NULL = none), then WIREHUB_… of `environ`, then the `--name=value`
- * flags in argv.  Every problem found goes to `out_problems`, one per line, as
- * "file:line:column: option: what is wrong (hint)"; warnings start with "warning: ".
+ * Load defaults, then the file, then WIREHUB_… of `environ`, then the flags in argv
+ * (`--name=value` or `--name value`; a boolean's value may be left out).  Every problem found goes
+ * to `out_problems`, one per line, as "file:line:column: option: what is wrong (hint)"; what came
+ * from a variable or a flag has its name in place of the file's; warnings start with "warning: ".
  *
- * WH_OK with *out_config, possibly with warnings; WH_EFORMAT when there was any error.
- * `strict` turns warnings about known but absent options into errors.
+ * WH_OK with *out_config, possibly with warnings; WH_EFORMAT when there was any error; WH_ENOMEM.
+ *
+ * Of argv, `--config FILE`, `-c FILE`, `--strict`, `--help` and `-h` are known here: the first two
+ * name the file when `path` is NULL, and WIREHUB_CONFIG does when they are absent too; the third is
+ * `strict`.  Any other flag or argument that is neither an option nor named in `own_flags` is an
+ * error.
  */
 struct config_source {
-    const char *path;
-    char **environ;
+    const char *path; /* NULL = as said above; and if that says nothing, no file */
+    char **environ;   /* NULL = none */
     int argc;
-    char **argv; /* the flags after the verb; those that are no options are left to the caller */
-    bool strict;
+    char **argv; /* the flags after the verb */
+    bool strict; /* options that Centrifugo knows and this hub does not are errors, not warnings */
+
+    /* Flags of the caller's own, NULL-terminated; "--user=" takes a value.  NULL = none. */
+    const char *const *own_flags;
+
+    /* When `text.ptr` is set it is read in place of the file, and `path` is only its name. */
+    struct wh_slice text;
 };
 
 WH_MUST_CHECK enum wh_err config_load(const struct config_source *source,
@@ -204,7 +223,7 @@ void config_free(struct config *config);
 
 /*
  * The verbs check-config, print-config and gen-config, --help texts and docs/CONFIGURATION.md:
- * all written from the same table.
+ * all written from the same table.  argv[0] is the verb.  They return the exit status.
  */
 int config_check_main(int argc, char **argv);
 int config_print_main(int argc, char **argv);
@@ -212,9 +231,12 @@ int config_generate_main(int argc, char **argv);
 void config_write_reference(struct wh_buf *out); /* Markdown */
 void config_write_flags_help(struct wh_buf *out);
 
+/* A commented configuration with fresh random secrets, ready to run. */
+void config_write_example(struct wh_buf *out);
+
 /*
- * What differs between two loaded configs, as option names: those a running hub can take over
- * and those that need a restart.
+ * What differs between two loaded configs, as option names separated by commas: those a running
+ * hub can take over and those that need a restart.
  */
 void config_diff(const struct config *old_config,
                  const struct config *new_config,

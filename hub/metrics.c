@@ -22,13 +22,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#ifndef WH_VERSION
-#define WH_VERSION "unknown"
-#endif
-#ifndef WH_COMMIT
-#define WH_COMMIT "unknown"
-#endif
+#include <wh_version.h>
 
 enum { CACHE_LINE = 64, WORKERS_MAX = 4096, WORD_SIZE = 32 };
 

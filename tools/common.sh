@@ -60,8 +60,8 @@ tools/common.sh lists"
         fi
     done
     for package in $missing; do
-        has_candidate "$package" || die "$(distribution) has no package $package. Supported: \
-Debian 12 and 13, Ubuntu 24.04."
+        has_candidate "$package" || die "$(distribution) has no package $package. Debian 12 has \
+all of them; elsewhere install an equivalent by hand, or work in a Debian 12 container."
     done
     # shellcheck disable=SC2086 # a list of words
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing ||

@@ -14,8 +14,9 @@ bad() {
 check_distribution() {
     name=$(distribution)
     case $(. /etc/os-release && echo "$ID $VERSION_ID") in
-    "debian 12"* | "debian 13"* | "ubuntu 24.04") good "$name" ;;
-    *) warn "$name is not one that is tested" "Debian 12, Debian 13 and Ubuntu 24.04 are" ;;
+    "debian 12"*) good "$name" ;;
+    "debian 13"* | "ubuntu 24.04") warn "$name should do but is not tested" "Debian 12 is" ;;
+    *) warn "$name is unknown here" "Debian 12 is tested; Debian 13 and Ubuntu 24.04 should do" ;;
     esac
 }
 

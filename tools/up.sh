@@ -25,9 +25,9 @@ hub=build/release/bin/wirehub
 page=http://127.0.0.1:$port/
 
 write_config() {
-    for name in secret api-key; do # kept over runs, so that tokens stay good
-        [ -s "$run_dir/$name" ] || od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$run_dir/$name"
-    done
+    if [ ! -s "$run_dir/secret" ]; then # kept over runs, so that tokens stay good
+        od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$run_dir/secret"
+    fi
     if [ -n "$only_hub" ]; then
         engine="{ type: memory }"
     else
@@ -37,7 +37,6 @@ write_config() {
 # Written by ./dev up at each start; changes are lost.  Not for production: anonymous clients may
 # connect and everybody on this machine may publish.
 http_server: { address: 127.0.0.1, port: $port }
-http_api: { key: "$(cat "$run_dir/api-key")" }
 client:
   allow_anonymous_connect_without_token: true
   token: { hmac_secret_key: "$(cat "$run_dir/secret")" }

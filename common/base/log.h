@@ -5,8 +5,12 @@
  *
  * `fields` is a printf format of space-separated name=value items; it is cut into fields at the
  * *format's* spaces, so a value with spaces or quotes stays one value and is escaped for the
- * format in use.  Conversions: d i u x with h hh l ll z, s, .*s, f, c, %.  logfmt on a terminal, one JSON object a line
- * otherwise (numbers stay numbers).  Never a token, key or password in a field.
+ * format in use.  Conversions: d i u x with h hh l ll z, s, .*s, f, c, %, each with a width, a
+ * leading 0 or a precision.  A value that is one d, i, u or f is a number in JSON, everything else
+ * a string.  Never a token, key or password in a field.
+ *
+ * logfmt on a terminal, one JSON object a line otherwise, one write to stdout for each.  A line
+ * is at most 4 KiB: what does not fit is cut between characters, and truncated=true says so.
  *
  * The sink is the one global of the project: one process, one log; any thread.
  */

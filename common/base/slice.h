@@ -5,6 +5,7 @@
 #ifndef WH_BASE_SLICE_H
 #define WH_BASE_SLICE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -18,7 +19,13 @@ struct wh_slice {
 #define WH_SLICE_ABSENT        ((struct wh_slice){NULL, 0})
 
 /* For printf's "%.*s". */
-#define WH_SLICE_ARGS(slice) (int)(slice).len, (slice).ptr ? (slice).ptr : ""
+#define WH_SLICE_ARGS(slice) wh_slice_precision(slice), (slice).ptr ? (slice).ptr : ""
+
+/* printf takes a precision that went negative for none at all, and reads on to a NUL. */
+static inline int wh_slice_precision(struct wh_slice slice)
+{
+    return slice.len < INT_MAX ? (int)slice.len : INT_MAX;
+}
 
 static inline struct wh_slice wh_slice(const void *ptr, size_t len)
 {

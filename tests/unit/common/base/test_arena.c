@@ -143,12 +143,14 @@ static void reset_never_holds_more_than_one_block_of_16_kib(void **state)
     static const struct wh_allocator weighing = {weighing_malloc, NULL, weighing_free};
     static const size_t sizes[] = {1, 4000, 4096, 16000, 16384, 1 << 20};
     wh_alloc_set(&weighing);
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
         struct wh_arena arena;
         wh_arena_init(&arena, 0);
         for (int n = 0; n < 20; n++) {
-            assert_non_null(wh_arena_alloc(&arena, sizes[i]));
-            assert_non_null(wh_arena_alloc(&arena, 100));
+            assert_non_null(wh_arena_alloc(&arena, sizes[i / 2]));
+            /* Alone, and mixed with small pieces. */
+            if (i % 2 == 1)
+                assert_non_null(wh_arena_alloc(&arena, 100));
         }
         wh_arena_reset(&arena);
         assert_in_range(held, 0, 16384);

@@ -14,6 +14,7 @@ static void each_attempt_doubles_the_window_up_to_the_maximum(void **state)
     (void)state;
     wh_random_seed(3);
     uint64_t longest[12] = {0};
+    int at_maximum = 0;
     for (int round = 0; round < 3000; round++) {
         struct wh_backoff backoff = {.min_ms = 100, .max_ms = 20000};
         for (size_t step = 0; step < 12; step++) {
@@ -23,12 +24,14 @@ static void each_attempt_doubles_the_window_up_to_the_maximum(void **state)
             assert_in_range(delay, 100, top < 20000 ? top : 20000);
             if (delay > longest[step])
                 longest[step] = delay;
+            at_maximum += step == 11 && delay == 20000;
         }
     }
     /* The upper end of each window is really used. */
     for (size_t step = 0; step < 7; step++)
         assert_true(longest[step] > 100 + (UINT64_C(95) << step));
-    assert_int_equal(longest[11], 20000);
+    /* Late attempts are spread as well: one in two hundred is cut to the maximum. */
+    assert_in_range(at_maximum, 1, 60);
 }
 
 static void resetting_starts_over(void **state)

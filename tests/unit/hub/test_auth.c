@@ -1,0 +1,1005 @@
+/*
+ * A table of attacks.  Every token here is well made except for the one thing that its row is
+ * about, so that a row can only pass for its own reason, which is compared too.
+ */
+#include "hub/auth.h"
+
+#include "tests/support/forge.h"
+
+#include <openssl/err.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define HS256        "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
+
+enum { NOW_S = 1700000000 };
+
+static char secret[] = "a secret of more than thirty-two bytes";
+static char old_secret[] = "another secret that was good once upon a time";
+
+static struct wh_arena arena;
+static struct wh_buf token;
+static struct wh_buf problem;
+static const char *reason;
+
+static int setup(void **state)
+{
+    (void)state;
+    wh_arena_init(&arena, 0);
+    wh_buf_init(&token, 0);
+    wh_buf_init(&problem, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    wh_arena_deinit(&arena);
+    wh_buf_deinit(&token);
+    wh_buf_deinit(&problem);
+    return 0;
+}
+
+static struct token_verifier *make_verifier(const struct token_config *config)
+{
+    struct token_verifier *verifier = NULL;
+    wh_buf_reset(&problem);
+    if (token_verifier_new(config, &verifier, &problem) != WH_OK)
+        fail_msg("%s", wh_buf_cstr(&problem));
+    return verifier;
+}
+
+static enum wh_err verify_slice(const struct token_verifier *verifier,
+                                enum token_kind kind,
+                                struct wh_slice text,
+                                struct token_claims *claims)
+{
+    reason = "";
+    wh_arena_reset(&arena);
+    enum wh_err err = token_verify(verifier, kind, text, NOW_S, &arena, claims, &reason);
+    /* What libjwt leaves in the queue would break the next TLS connection of the thread. */
+    assert_int_equal(ERR_peek_error(), 0);
+    return err;
+}
+
+/* Verify what was last forged. */
+static enum wh_err verify(const struct token_verifier *verifier)
+{
+    struct token_claims claims;
+    return verify_slice(verifier, TOKEN_CONNECTION, wh_buf_slice(&token), &claims);
+}
+
+static void expect(const char *what,
+                   enum wh_err err,
+                   enum wh_err expected,
+                   const char *expected_reason)
+{
+    if (err != expected || strcmp(reason, expected_reason) != 0)
+        fail_msg("%s: %s, %s", what, wh_err_name(err), reason);
+}
+
+/* Verify `payload`, rightly signed, as a token of `kind` under `config` plus the secret. */
+static enum wh_err verify_payload(struct token_config config,
+                                  enum token_kind kind,
+                                  const char *payload,
+                                  struct token_claims *claims)
+{
+    config.hmac_secret_key = secret;
+    struct token_verifier *verifier = make_verifier(&config);
+    forge_hmac(&token, "HS256", secret, HS256, payload);
+    enum wh_err err = verify_slice(verifier, kind, wh_buf_slice(&token), claims);
+    token_verifier_free(verifier);
+    return err;
+}
+
+static struct token_claims claims_of(enum token_kind kind, const char *payload)
+{
+    struct token_claims claims;
+    struct token_config none = {0};
+    expect(payload, verify_payload(none, kind, payload, &claims), WH_OK, "");
+    return claims;
+}
+
+static void assert_slice(struct wh_slice slice, const char *expected)
+{
+    if (!wh_slice_equal_str(slice, expected) || (expected && !slice.ptr))
+        fail_msg("'%.*s' is not '%s'", WH_SLICE_ARGS(slice), expected ? expected : "absent");
+}
+
+/* ---- the header ---- */
+
+static void headers_that_choose_their_own_rules_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header, *reason;
+    } cases[] = {
+        {"{\"alg\":\"none\",\"typ\":\"JWT\"}", "algorithm"},
+        {"{\"alg\":\"None\"}", "algorithm"},
+        {"{\"alg\":\"NONE\"}", "algorithm"},
+        {"{\"alg\":\"nOnE\"}", "algorithm"},
+        {"{\"alg\":\"\"}", "algorithm"},
+        {"{\"alg\":\"hs256\"}", "algorithm"},
+        {"{\"alg\":\"Hs256\"}", "algorithm"},
+        {"{\"alg\":\"HS256 \"}", "algorithm"},
+        {"{\"alg\":\"HS2567\"}", "algorithm"},
+        {"{\"alg\":\"HS256\\u0000\"}", "algorithm"},
+        {"{\"alg\":\"PS256\"}", "algorithm"},
+        {"{\"alg\":\"EdDSA\"}", "algorithm"},
+        {"{\"typ\":\"JWT\"}", "algorithm"},
+        {"{}", "algorithm"},
+        {"{\"ALG\":\"HS256\"}", "algorithm"},
+        {"{\"alg\":\"HS256\",\"alg\":\"none\"}", "algorithm"},
+        {"{\"alg\":\"RS256\"}", "no_key"},
+        {"{\"alg\":\"ES256\"}", "no_key"},
+        {"{\"alg\":\"HS384\"}", "signature"}, /* made with SHA-256 */
+        {"{\"alg\":\"HS512\"}", "signature"},
+        {"{\"alg\":null}", "format"},
+        {"{\"alg\":256}", "format"},
+        {"{\"alg\":[\"HS256\"]}", "format"},
+        {"{\"alg\":\"HS256\",\"crit\":[\"exp\"],\"exp\":1}", "format"},
+        {"{\"alg\":\"HS256\",\"crit\":[]}", "format"},
+        {"{\"alg\":\"HS256\",\"crit\":null}", "format"},
+        {"{\"alg\":\"HS256\",\"b64\":false,\"crit\":[\"b64\"]}", "format"},
+        {"[\"alg\",\"HS256\"]", "format"},
+        {"\"HS256\"", "format"},
+        {"null", "format"},
+        {"{\"alg\":\"HS256\"} ,", "format"},
+        {"{\"alg\":\"HS256\"}{}", "format"},
+        {"{\"alg\":\"HS256\"", "format"},
+        {"{\"alg\":\"HS256\",}", "format"},
+        {"{'alg':'HS256'}", "format"},
+        {"{\"alg\":\"HS256\",\"x\":\"\xff\"}", "format"},
+        {" ", "format"},
+    };
+    struct token_config config = {.hmac_secret_key = secret};
+    struct token_verifier *verifier = make_verifier(&config);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        forge_hmac(&token, "HS256", secret, cases[i].header, "{\"sub\":\"42\"}");
+        expect(cases[i].header, verify(verifier), WH_EDENIED, cases[i].reason);
+    }
+    token_verifier_free(verifier);
+}
+
+static void what_a_header_says_about_keys_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {
+        HS256,
+        "{\"alg\":\"HS256\"}",
+        "{\"typ\":\"JWT\",\"alg\":\"HS256\"}",
+        " { \"alg\" : \"HS256\" ,\n \"typ\" : \"JWT\" } ",
+        "{\"alg\":\"HS256\",\"kid\":\"../../../../dev/null\"}",
+        "{\"alg\":\"HS256\",\"kid\":\"x' UNION SELECT 'key\"}",
+        "{\"alg\":\"HS256\",\"kid\":{\"a\":[1]}}",
+        "{\"alg\":\"HS256\",\"jku\":\"http://127.0.0.1:1/keys\"}",
+        "{\"alg\":\"HS256\",\"x5u\":\"file:///etc/passwd\"}",
+        "{\"alg\":\"HS256\",\"jwk\":{\"kty\":\"oct\",\"k\":\"AAAA\"}}",
+    };
+    struct token_config config = {.hmac_secret_key = secret};
+    struct token_verifier *verifier = make_verifier(&config);
+    for (size_t i = 0; i < COUNT(headers); i++) {
+        forge_hmac(&token, "HS256", secret, headers[i], "{\"sub\":\"42\"}");
+        expect(headers[i], verify(verifier), WH_OK, "");
+        forge_hmac(&token, "HS256", "AAAA", headers[i], "{\"sub\":\"42\"}");
+        expect(headers[i], verify(verifier), WH_EDENIED, "signature");
+        forge_hmac(&token, "HS256", "", headers[i], "{\"sub\":\"42\"}");
+        expect(headers[i], verify(verifier), WH_EDENIED, "signature");
+    }
+    token_verifier_free(verifier);
+}
+
+/* ---- the text ---- */
+
+static void texts_that_are_no_compact_token_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *format, *reason; /* %s: header.payload, then the signature */
+    } cases[] = {
+        {"%s.%s.", "format"},    {"%s.%s.AAAA", "format"},   {"%s.%s ", "format"},
+        {" %s.%s", "format"},    {"%s.%s\n", "format"},      {"%s.%s=", "format"},
+        {"%s.%sA", "signature"}, {"%s.%sAAAA", "signature"}, {"%s. %s", "format"},
+        {"%s..%s", "format"},    {".%s.%s", "format"},       {"Bearer %s.%s", "format"},
+        {"\"%s.%s\"", "format"},
+    };
+    struct token_config config = {.hmac_secret_key = secret};
+    struct token_verifier *verifier = make_verifier(&config);
+    struct wh_buf text = {0};
+    forge_hmac(&token, "HS256", secret, HS256, "{\"sub\":\"42\"}");
+    char *dot = strrchr((char *)(uintptr_t)wh_buf_cstr(&token), '.');
+    *dot = '\0';
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct token_claims claims;
+        wh_buf_reset(&text);
+        const char *rest = strstr(cases[i].format, "%s") + 2;
+        wh_buf_append(&text, cases[i].format, (size_t)(rest - 2 - cases[i].format));
+        wh_buf_append_str(&text, token.ptr);
+        const char *second = strstr(rest, "%s");
+        wh_buf_append(&text, rest, (size_t)(second - rest));
+        wh_buf_append_str(&text, dot + 1);
+        wh_buf_append_str(&text, second + 2);
+        enum wh_err err = verify_slice(verifier, TOKEN_CONNECTION, wh_buf_slice(&text), &claims);
+        expect(cases[i].format, err, WH_EDENIED, cases[i].reason);
+    }
+    wh_buf_deinit(&text);
+    token_verifier_free(verifier);
+}
+
+static void missing_segments_are_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"",
+                                        ".",
+                                        "..",
+                                        "...",
+                                        "a",
+                                        "a.b",
+                                        "a.b.",
+                                        ".b.c",
+                                        "a..c",
+                                        "eyJhbGciOiJIUzI1NiJ9..",
+                                        "eyJhbGciOiJIUzI1NiJ9.e30.",
+                                        "eyJhbGciOiJIUzI1NiJ9.e30",
+                                        "eyJhbGciOiJub25lIn0.e30."};
+    struct token_config config = {.hmac_secret_key = secret};
+    struct token_verifier *verifier = make_verifier(&config);
+    struct token_claims claims;
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        enum wh_err err =
+            verify_slice(verifier, TOKEN_CONNECTION, wh_slice_from_str(texts[i]), &claims);
+        expect(texts[i], err, WH_EDENIED, "format");
+    }
+    enum wh_err err = verify_slice(verifier, TOKEN_CONNECTION, WH_SLICE_ABSENT, &claims);
+    expect("absent", err, WH_EDENIED, "format");
+    /* A NUL must not end the token for one reader and not for the other. */
+    forge_hmac(&token, "HS256", secret, HS256, "{\"sub\":\"42\"}");
+    wh_buf_append(&token, "\0x", 2);
+    expect("NUL", verify(verifier), WH_EDENIED, "format");
+    token_verifier_free(verifier);
+}
+
+static void each_changed_character_breaks_the_token(void **state)
+{
+    (void)state;
+    struct token_config config = {.hmac_secret_key = secret};
+    struct token_verifier *verifier = make_verifier(&config);
+    forge_hmac(&token, "HS256", secret, HS256, "{\"sub\":\"42\",\"exp\":1800000000}");
+    expect("untouched", verify(verifier), WH_OK, "");
+    for (size_t i = 0; i < token.len; i++) {
+        char kept = token.ptr[i];
+        token.ptr[i] = kept == 'A' ? 'B' : 'A';
+        if (verify(verifier) != WH_EDENIED)
+            fail_msg("changed at %zu", i);
+        token.ptr[i] = kept;
+    }
+    for (size_t len = 0; len < token.len; len++) {
+        struct token_claims claims;
+        struct wh_slice cut = wh_slice(token.ptr, len);
+        assert_int_equal(verify_slice(verifier, TOKEN_CONNECTION, cut, &claims), WH_EDENIED);
+    }
+    token_verifier_free(verifier);
+}
+
+static void a_token_over_the_limit_is_refused_unread(void **state)
+{
+    (void)state;
+    struct token_config config = {.hmac_secret_key = secret};
+    struct token_verifier *verifier = make_verifier(&config);
+    struct wh_buf payload = {0};
+    const size_t fitting = 11000;
+    for (size_t spaces = fitting; spaces < 100000; spaces *= 2) {
+        wh_buf_reset(&payload);
+        wh_buf_append_str(&payload, "{\"sub\":\"42\"}");
+        for (size_t i = 0; i < spaces; i++)
+            wh_buf_append_char(&payload, ' ');
+        forge_hmac(&token, "HS256", secret, HS256, wh_buf_cstr(&payload));
+        bool fits = token.len <= TOKEN_BYTES_MAX;
+        assert_int_equal(fits, spaces == fitting);
+        expect("long", verify(verifier), fits ? WH_OK : WH_EDENIED, fits ? "" : "format");
+    }
+    wh_buf_deinit(&payload);
+    token_verifier_free(verifier);
+}
+
+/* ---- the claims ---- */
+
+static void claims_of_the_wrong_kind_are_refused(void **state)
+{
+    (void)state;
+    static const char *const payloads[] = {
+        "[]",
+        "[{\"sub\":\"42\"}]",
+        "{\"sub\":42}",
+        "{\"sub\":null}",
+        "{\"sub\":true}",
+        "{\"sub\":[\"42\"]}",
+        "{\"sub\":{\"id\":\"42\"}}",
+        "{\"sub\":\"42\",\"sub\":43}",
+        "{\"exp\":\"1800000000\"}",
+        "{\"exp\":1800000000.5}",
+        "{\"exp\":-1}",
+        "{\"exp\":1800000000000}", /* milliseconds */
+        "{\"exp\":253402300800}",
+        "{\"exp\":9223372036854775807}",
+        "{\"exp\":1e300}",
+        "{\"exp\":null}",
+        "{\"exp\":true}",
+        "{\"exp\":{}}",
+        "{\"exp\":[1800000000]}",
+        "{\"exp\":1800000000,\"exp\":\"never\"}",
+        "{\"nbf\":\"0\"}",
+        "{\"nbf\":-1}",
+        "{\"nbf\":null}",
+        "{\"nbf\":1e18}",
+        "{\"iat\":\"x\"}",
+        "{\"iat\":-5}",
+        "{\"expire_at\":\"0\"}",
+        "{\"expire_at\":-1}",
+        "{\"expire_at\":null}",
+        "{\"aud\":42}",
+        "{\"aud\":{}}",
+        "{\"aud\":null}",
+        "{\"aud\":[42]}",
+        "{\"aud\":[\"a\",null]}",
+        "{\"iss\":42}",
+        "{\"iss\":[\"a\"]}",
+        "{\"iss\":null}",
+        "{\"jti\":42}",
+        "{\"channel\":\"news\"}", /* a subscription token */
+        "{\"channel\":\"\"}",
+        "{\"channel\":null}",
+        "{\"channel\":42}",
+        "{\"channels\":\"news\"}",
+        "{\"channels\":[42]}",
+        "{\"channels\":[\"\"]}",
+        "{\"channels\":{\"news\":{}}}",
+        "{\"subs\":[\"news\"]}",
+        "{\"subs\":{\"\":{}}}",
+        "{\"subs\":{\"news\":42}}",
+        "{\"subs\":{\"news\":{\"b64data\":\"*\"}}}",
+        "{\"subs\":{\"news\":{\"override\":{\"presence\":true}}}}",
+        "{\"subs\":{\"news\":{\"override\":{\"presence\":{\"value\":\"yes\"}}}}}",
+        "{\"b64info\":42}",
+        "{\"b64info\":\"Zg\"}",
+        "{\"b64info\":\"-_-_\"}",
+    };
+    struct token_config none = {0};
+    for (size_t i = 0; i < COUNT(payloads); i++) {
+        struct token_claims claims;
+        enum wh_err err = verify_payload(none, TOKEN_CONNECTION, payloads[i], &claims);
+        expect(payloads[i], err, WH_EDENIED, "claims");
+    }
+}
+
+/* Here libjwt's reader may refuse before ours does; that it is refused is what counts. */
+static void payloads_that_are_no_json_are_refused(void **state)
+{
+    (void)state;
+    static const char *const payloads[] = {
+        "",
+        " ",
+        "\"sub\"",
+        "null",
+        "42",
+        "{",
+        "{\"sub\":\"42\"}}",
+        "{\"sub\":\"42\"} {}",
+        "{\"sub\":\"42\"}\n{\"sub\":\"43\"}",
+        "{\"sub\":\"42\"}x",
+        "{\"sub\":\"4\n2\"}",
+        "{\"sub\":\"\\u0000\"}",
+        "{\"sub\":\"42\\u0000\"}",
+        "{\"sub\":\"\xff\"}",
+        "{\"sub\":\"\\ud800\"}",
+        "{\"exp\":NaN}",
+        "{\"exp\":01800000000}",
+        "{\"exp\":0x6b49d200}",
+        "{\"exp\":1e309}",
+        "{\"exp\":18446744073709551615}",
+        "{sub:\"42\"}",
+        "{\"sub\":\"42\",}",
+        "\xef\xbb\xbf{\"sub\":\"42\"}",
+    };
+    struct token_config none = {0};
+    for (size_t i = 0; i < COUNT(payloads); i++) {
+        struct token_claims claims;
+        if (verify_payload(none, TOKEN_CONNECTION, payloads[i], &claims) != WH_EDENIED)
+            fail_msg("accepted: %s", payloads[i]);
+    }
+}
+
+static void deep_nesting_is_refused(void **state)
+{
+    (void)state;
+    struct wh_buf payload = {0};
+    struct token_config none = {0};
+    static const struct {
+        size_t depth;
+        enum wh_err err;
+    } cases[] = {{10, WH_OK}, {60, WH_OK}, {70, WH_EDENIED}, {5000, WH_EDENIED}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct token_claims claims;
+        wh_buf_reset(&payload);
+        wh_buf_append_str(&payload, "{\"info\":");
+        for (size_t depth = 0; depth < cases[i].depth; depth++)
+            wh_buf_append_char(&payload, '[');
+        for (size_t depth = 0; depth < cases[i].depth; depth++)
+            wh_buf_append_char(&payload, ']');
+        wh_buf_append_char(&payload, '}');
+        enum wh_err err = verify_payload(none, TOKEN_CONNECTION, wh_buf_cstr(&payload), &claims);
+        assert_int_equal(err, cases[i].err);
+    }
+    wh_buf_deinit(&payload);
+}
+
+static void time_decides_last_and_only_for_good_tokens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *payload;
+        enum wh_err err;
+        const char *reason;
+    } cases[] = {
+        {"{\"exp\":1700000001}", WH_OK, ""},
+        {"{\"exp\":1700000000}", WH_EEXPIRED, "expired"},
+        {"{\"exp\":1699999999}", WH_EEXPIRED, "expired"},
+        {"{\"exp\":0}", WH_EEXPIRED, "expired"},
+        {"{\"exp\":1.8e9}", WH_OK, ""},
+        {"{\"exp\":1800000000.0}", WH_OK, ""},
+        {"{\"exp\":253402300799}", WH_OK, ""},
+        {"{\"nbf\":1700000000}", WH_OK, ""},
+        {"{\"nbf\":1700000001}", WH_EEXPIRED, "expired"},
+        {"{\"nbf\":0}", WH_OK, ""},
+        {"{\"exp\":1,\"exp\":1800000000}", WH_OK, ""},
+        {"{\"exp\":1800000000,\"exp\":1}", WH_EEXPIRED, "expired"},
+        {"{\"exp\":\"x\",\"exp\":1800000000}", WH_OK, ""},
+        {"{\"expire_at\":1}", WH_OK, ""}, /* error 110 is the connection's business */
+        {"{\"exp\":1,\"expire_at\":1800000000}", WH_EEXPIRED, "expired"},
+        /* a token that is wrong in itself never gets as far as being expired */
+        {"{\"exp\":1,\"sub\":42}", WH_EDENIED, "claims"},
+        {"{\"exp\":1,\"channel\":\"news\"}", WH_EDENIED, "claims"},
+    };
+    struct token_config none = {0};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct token_claims claims;
+        enum wh_err err = verify_payload(none, TOKEN_CONNECTION, cases[i].payload, &claims);
+        if (err != WH_OK || cases[i].err != WH_OK)
+            expect(cases[i].payload, err, cases[i].err, cases[i].reason);
+    }
+    struct token_claims claims;
+    const char *expired = "{\"sub\":\"42\",\"exp\":1}";
+    assert_int_equal(verify_payload(none, TOKEN_CONNECTION, expired, &claims), WH_EEXPIRED);
+    assert_slice(claims.user, "42"); /* insecure mode overlooks the time, not the identity */
+    struct token_config config = {.hmac_secret_key = old_secret};
+    struct token_verifier *verifier = make_verifier(&config);
+    forge_hmac(&token, "HS256", secret, HS256, expired);
+    expect("expired and forged", verify(verifier), WH_EDENIED, "signature");
+    token_verifier_free(verifier);
+}
+
+static void audience_and_issuer_must_be_ours(void **state)
+{
+    (void)state;
+    static char shop[] = "shop", pattern[] = "^shop-[0-9]+$", anywhere[] = "shop";
+    static const struct {
+        struct token_config config;
+        const char *payload;
+        const char *reason; /* "" = fine */
+    } cases[] = {
+        {{.audience = shop}, "{\"aud\":\"shop\"}", ""},
+        {{.audience = shop}, "{\"aud\":[\"x\",\"shop\"]}", ""},
+        {{.audience = shop}, "{}", "audience"},
+        {{.audience = shop}, "{\"aud\":\"\"}", "audience"},
+        {{.audience = shop}, "{\"aud\":[]}", "audience"},
+        {{.audience = shop}, "{\"aud\":\"Shop\"}", "audience"},
+        {{.audience = shop}, "{\"aud\":\"shop2\"}", "audience"},
+        {{.audience = shop}, "{\"aud\":\"shop\",\"aud\":\"x\"}", "audience"},
+        {{.audience = shop}, "{\"aud\":\"x\",\"exp\":1}", "audience"},
+        {{.audience = shop}, "{\"aud\":\"x\",\"aud\":\"shop\"}", ""},
+        {{.audience = shop}, "{\"aud\":[\"shop\",42]}", "claims"},
+        {{.audience_regex = pattern}, "{\"aud\":\"shop-12\"}", ""},
+        {{.audience_regex = pattern}, "{\"aud\":[\"x\",\"shop-12\"]}", ""},
+        {{.audience_regex = pattern}, "{\"aud\":\"shop-\"}", "audience"},
+        {{.audience_regex = pattern}, "{\"aud\":\"xshop-12\"}", "audience"},
+        {{.audience_regex = pattern}, "{\"aud\":\"shop-12\\n\"}", "audience"},
+        {{.audience_regex = pattern}, "{}", "audience"},
+        {{.audience_regex = anywhere}, "{\"aud\":\"my shop too\"}", ""},
+        {{.issuer = shop}, "{\"iss\":\"shop\"}", ""},
+        {{.issuer = shop}, "{\"iss\":\"sho\"}", "issuer"},
+        {{.issuer = shop}, "{\"iss\":\"\"}", "issuer"},
+        {{.issuer = shop}, "{}", "issuer"},
+        {{.issuer_regex = pattern}, "{\"iss\":\"shop-1\"}", ""},
+        {{.issuer_regex = pattern}, "{\"iss\":\"shop-1x\"}", "issuer"},
+        {{.issuer_regex = pattern}, "{}", "issuer"},
+        {{.issuer = shop, .audience = shop}, "{\"iss\":\"shop\"}", "audience"},
+        {{.issuer = shop, .audience = shop}, "{\"aud\":\"shop\",\"iss\":\"shop\"}", ""},
+        {{0}, "{\"aud\":\"x\",\"iss\":\"y\"}", ""},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct token_claims claims;
+        enum wh_err err =
+            verify_payload(cases[i].config, TOKEN_CONNECTION, cases[i].payload, &claims);
+        expect(cases[i].payload, err, *cases[i].reason ? WH_EDENIED : WH_OK, cases[i].reason);
+    }
+}
+
+static void the_user_comes_from_the_claim_that_is_configured(void **state)
+{
+    (void)state;
+    static char user_id[] = "user_id";
+    struct token_config config = {.user_id_claim = user_id};
+    struct token_claims claims;
+    assert_slice(claims_of(TOKEN_CONNECTION, "{\"sub\":\"42\"}").user, "42");
+    assert_slice(claims_of(TOKEN_CONNECTION, "{\"sub\":\"4\\u0032\"}").user, "42");
+    assert_slice(claims_of(TOKEN_CONNECTION, "{\"sub\":\"\"}").user, "");
+    assert_slice(claims_of(TOKEN_CONNECTION, "{\"iat\":1}").user, "");
+    assert_slice(claims_of(TOKEN_CONNECTION, "{\"sub\":\"1\",\"sub\":\"2\"}").user, "2");
+    assert_slice(claims_of(TOKEN_CONNECTION, "{\"a\":{\"sub\":\"1\"},\"Sub\":\"2\"}").user, "");
+    assert_slice(claims_of(TOKEN_CONNECTION, "{\"sub\":\"\\\\u\\\"\\u00e9\"}").user,
+                 "\\u\"\xc3\xa9");
+    const char *payload = "{\"sub\":\"1\",\"user_id\":\"2\"}";
+    assert_int_equal(verify_payload(config, TOKEN_CONNECTION, payload, &claims), WH_OK);
+    assert_slice(claims.user, "2");
+    assert_int_equal(verify_payload(config, TOKEN_CONNECTION, "{\"sub\":\"1\"}", &claims), WH_OK);
+    assert_slice(claims.user, "");
+    payload = "{\"sub\":\"1\",\"user_id\":2}";
+    assert_int_equal(verify_payload(config, TOKEN_CONNECTION, payload, &claims), WH_EDENIED);
+}
+
+static void expiry_of_the_connection_may_differ_from_the_token_s(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *payload;
+        int64_t exp, expire_at, iat;
+    } cases[] = {
+        {"{}", 0, 0, 0},
+        {"{\"exp\":1800000000}", 1800000000, 1800000000, 0},
+        {"{\"exp\":1800000000,\"expire_at\":0}", 1800000000, 0, 0},
+        {"{\"exp\":1800000000,\"expire_at\":1900000000}", 1800000000, 1900000000, 0},
+        {"{\"expire_at\":1900000000,\"iat\":1600000000}", 0, 1900000000, 1600000000},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct token_claims claims = claims_of(TOKEN_CONNECTION, cases[i].payload);
+        assert_int_equal(claims.exp, cases[i].exp);
+        assert_int_equal(claims.expire_at, cases[i].expire_at);
+        assert_int_equal(claims.iat, cases[i].iat);
+    }
+}
+
+static void assert_payload(struct wh_payload payload, enum wh_payload_kind kind, const char *bytes)
+{
+    assert_slice(payload.bytes, bytes);
+    if (bytes)
+        assert_int_equal(payload.kind, kind);
+}
+
+static void a_connection_token_carries_info_meta_and_channels(void **state)
+{
+    (void)state;
+    struct token_claims claims =
+        claims_of(TOKEN_CONNECTION, "{\n  \"sub\": \"42\",\n  \"jti\": \"x-1\",\n"
+                                    "  \"info\": {\"name\":\"Ann\"},\n"
+                                    "  \"meta\": [1,2],\n"
+                                    "  \"channels\": [\"a\",\"b\",\"a\"]\n}\n");
+    assert_slice(claims.jti, "x-1");
+    assert_payload(claims.info, WH_PAYLOAD_JSON, "{\"name\":\"Ann\"}");
+    assert_payload(claims.meta, WH_PAYLOAD_JSON, "[1,2]");
+    assert_int_equal(claims.subs.count, 2);
+    assert_slice(claims.subs.items[0].channel, "a");
+    assert_slice(claims.subs.items[1].channel, "b");
+    assert_false(wh_payload_is_present(claims.subs.items[0].info));
+    assert_false(claims.subs.items[0].override.presence.is_set);
+
+    claims = claims_of(TOKEN_CONNECTION, "{\"info\":{\"a\":1},\"b64info\":\"AP8=\"}");
+    assert_int_equal(claims.info.kind, WH_PAYLOAD_BYTES);
+    assert_true(wh_slice_equal(claims.info.bytes, WH_SLICE_LITERAL("\x00\xff")));
+    claims = claims_of(TOKEN_CONNECTION, "{\"info\":1,\"b64info\":\"\",\"meta\":null}");
+    assert_payload(claims.info, WH_PAYLOAD_JSON, "1");
+    assert_false(wh_payload_is_present(claims.meta));
+    assert_slice(claims.channel, NULL);
+}
+
+static const struct token_subscription *find_subscription(const struct token_claims *claims,
+                                                          const char *channel)
+{
+    for (size_t i = 0; i < claims->subs.count; i++)
+        if (wh_slice_equal_str(claims->subs.items[i].channel, channel))
+            return &claims->subs.items[i];
+    fail_msg("no subscription to %s", channel);
+    return NULL;
+}
+
+static void subs_win_over_channels_and_the_last_of_duplicates_wins(void **state)
+{
+    (void)state;
+    struct token_claims claims = claims_of(
+        TOKEN_CONNECTION,
+        "{\"channels\":[\"x\"],\"subs\":{"
+        "\"a\":{\"info\":{\"n\":1},\"data\":\"first\"},"
+        "\"b\":{\"b64info\":\"Zm9v\",\"b64data\":\"YmFy\",\"override\":{"
+        "\"presence\":{\"value\":true},\"join_leave\":{\"value\":false},"
+        "\"force_push_join_leave\":{\"value\":true},\"force_positioning\":{\"value\":true},"
+        "\"force_recovery\":{}}},"
+        "\"a\":{\"data\":\"second\"}}}");
+    assert_int_equal(claims.subs.count, 2);
+    const struct token_subscription *a = find_subscription(&claims, "a");
+    const struct token_subscription *b = find_subscription(&claims, "b");
+    assert_false(wh_payload_is_present(a->info));
+    assert_payload(a->data, WH_PAYLOAD_JSON, "\"second\"");
+    assert_payload(b->info, WH_PAYLOAD_BYTES, "foo");
+    assert_payload(b->data, WH_PAYLOAD_BYTES, "bar");
+    assert_true(b->override.presence.is_set && b->override.presence.value);
+    assert_true(b->override.join_leave.is_set && !b->override.join_leave.value);
+    assert_true(b->override.force_push_join_leave.is_set &&
+                b->override.force_push_join_leave.value);
+    assert_true(b->override.force_positioning.is_set && b->override.force_positioning.value);
+    assert_true(b->override.force_recovery.is_set && !b->override.force_recovery.value);
+    assert_false(a->override.presence.is_set);
+}
+
+static void a_subscription_token_names_its_channel(void **state)
+{
+    (void)state;
+    struct token_claims claims = claims_of(
+        TOKEN_SUBSCRIPTION,
+        "{\"sub\":\"42\",\"channel\":\"news\",\"client\":\"c-1\",\"data\":{\"a\":1},"
+        "\"info\":\"i\",\"override\":{\"presence\":{\"value\":true}},\"subs\":{\"x\":{}}}");
+    assert_slice(claims.user, "42");
+    assert_slice(claims.channel, "news");
+    assert_slice(claims.client, "c-1");
+    assert_payload(claims.data, WH_PAYLOAD_JSON, "{\"a\":1}");
+    assert_payload(claims.info, WH_PAYLOAD_JSON, "\"i\"");
+    assert_true(claims.override.presence.is_set && claims.override.presence.value);
+    assert_int_equal(claims.subs.count, 0);
+    assert_slice(claims_of(TOKEN_SUBSCRIPTION, "{\"channel\":\"test1\"}").user, "");
+
+    static const char *const refused[] = {"{\"sub\":\"42\"}",
+                                          "{\"channel\":\"\"}",
+                                          "{\"channel\":null}",
+                                          "{\"channel\":[\"news\"]}",
+                                          "{\"channel\":\"news\",\"channel\":\"\"}",
+                                          "{\"channel\":\"news\",\"client\":1}",
+                                          "{\"channel\":\"news\",\"b64data\":\"!\"}"};
+    struct token_config none = {0};
+    for (size_t i = 0; i < COUNT(refused); i++) {
+        enum wh_err err = verify_payload(none, TOKEN_SUBSCRIPTION, refused[i], &claims);
+        expect(refused[i], err, WH_EDENIED, "claims");
+    }
+}
+
+/* ---- keys ---- */
+
+static void header_for(const char *alg, char out[64])
+{
+    snprintf(out, 64, "{\"alg\":\"%s\",\"typ\":\"JWT\"}", alg);
+}
+
+static void hmac_tokens_of_all_lengths_are_verified(void **state)
+{
+    (void)state;
+    static const char *const algs[] = {"HS256", "HS384", "HS512"};
+    struct token_config config = {.hmac_secret_key = secret};
+    struct token_verifier *verifier = make_verifier(&config);
+    for (size_t i = 0; i < COUNT(algs); i++) {
+        char header[64];
+        header_for(algs[i], header);
+        forge_hmac(&token, algs[i], secret, header, "{\"sub\":\"42\"}");
+        expect(algs[i], verify(verifier), WH_OK, "");
+        forge_hmac(&token, algs[i], old_secret, header, "{\"sub\":\"42\"}");
+        expect(algs[i], verify(verifier), WH_EDENIED, "signature");
+        forge_hmac(&token, algs[(i + 1) % 3], secret, header, "{\"sub\":\"42\"}");
+        expect(algs[i], verify(verifier), WH_EDENIED, "signature");
+    }
+    token_verifier_free(verifier);
+}
+
+static void tokens_of_the_foreign_test_suites_are_verified(void **state)
+{
+    (void)state;
+    static char short_secret[] = "secret";
+    struct token_config config = {.hmac_secret_key = short_secret};
+    struct token_verifier *verifier = make_verifier(&config);
+    assert_non_null(strstr(wh_buf_cstr(&problem), "warning: hmac_secret_key: has 6 bytes"));
+    assert_null(strstr(wh_buf_cstr(&problem), "\"secret\""));
+    forge_hmac(&token, "HS256", short_secret, HS256, "{\"iat\":1699999999}");
+    expect("anonymous", verify(verifier), WH_OK, "");
+    token_verifier_free(verifier);
+}
+
+static void a_previous_secret_is_good_until_its_time(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t valid_until;
+        enum wh_err err;
+        const char *reason;
+    } cases[] = {
+        {0, WH_OK, ""},
+        {NOW_S + 1, WH_OK, ""},
+        {NOW_S, WH_EDENIED, "signature"},
+        {NOW_S - 1, WH_EDENIED, "signature"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct token_config config = {.hmac_secret_key = secret,
+                                      .hmac_previous_secret_key = old_secret,
+                                      .hmac_previous_secret_key_valid_until = cases[i].valid_until};
+        struct token_verifier *verifier = make_verifier(&config);
+        forge_hmac(&token, "HS256", old_secret, HS256, "{\"sub\":\"42\"}");
+        expect("previous", verify(verifier), cases[i].err, cases[i].reason);
+        forge_hmac(&token, "HS256", secret, HS256, "{\"sub\":\"42\"}");
+        expect("current", verify(verifier), WH_OK, "");
+        token_verifier_free(verifier);
+    }
+}
+
+static void a_verifier_without_keys_refuses_everything(void **state)
+{
+    (void)state;
+    struct token_config config = {.hmac_secret_key = (char[]){""}};
+    struct token_verifier *verifier = make_verifier(&config);
+    forge_hmac(&token, "HS256", "", HS256, "{\"sub\":\"42\"}");
+    expect("empty secret", verify(verifier), WH_EDENIED, "no_key");
+    forge_signing_input(&token, "{\"alg\":\"none\"}", "{\"sub\":\"42\"}");
+    wh_buf_append_str(&token, ".AAAA");
+    expect("none", verify(verifier), WH_EDENIED, "algorithm");
+    token_verifier_free(verifier);
+    token_verifier_free(NULL);
+}
+
+struct pair {
+    EVP_PKEY *key;
+    char *public_pem, *private_pem;
+};
+
+static struct pair make_pair(EVP_PKEY *key)
+{
+    assert_non_null(key);
+    return (struct pair){key, forge_pem(key, false), forge_pem(key, true)};
+}
+
+static void free_pair(struct pair *pair)
+{
+    EVP_PKEY_free(pair->key);
+    free(pair->public_pem);
+    free(pair->private_pem);
+}
+
+static void rsa_tokens_of_all_sizes_are_verified_and_pinned(void **state)
+{
+    (void)state;
+    static const char *const algs[] = {"RS256", "RS384", "RS512"};
+    static const unsigned sizes[] = {2048, 3072, 4096};
+    struct pair stranger = make_pair(EVP_RSA_gen(2048));
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        struct pair pair = make_pair(EVP_RSA_gen(sizes[i]));
+        struct token_config config = {.rsa_public_key = pair.public_pem};
+        struct token_verifier *verifier = make_verifier(&config);
+        for (size_t a = 0; a < COUNT(algs); a++) {
+            char header[64];
+            header_for(algs[a], header);
+            forge_pkey(&token, algs[a], pair.key, header, "{\"sub\":\"42\"}");
+            expect(algs[a], verify(verifier), WH_OK, "");
+            forge_pkey(&token, algs[(a + 1) % 3], pair.key, header, "{\"sub\":\"42\"}");
+            expect(algs[a], verify(verifier), WH_EDENIED, "signature");
+            forge_pkey(&token, algs[a], stranger.key, header, "{\"sub\":\"42\"}");
+            expect(algs[a], verify(verifier), WH_EDENIED, "signature");
+        }
+        /* The classic: the public key, which everybody has, taken for an HMAC secret. */
+        forge_hmac(&token, "HS256", pair.public_pem, HS256, "{\"sub\":\"42\"}");
+        expect("HS256 with the RSA PEM", verify(verifier), WH_EDENIED, "no_key");
+        token_verifier_free(verifier);
+        config.hmac_secret_key = secret;
+        verifier = make_verifier(&config);
+        expect("... beside a secret", verify(verifier), WH_EDENIED, "signature");
+        token_verifier_free(verifier);
+        free_pair(&pair);
+    }
+    free_pair(&stranger);
+}
+
+static void ec_tokens_are_verified_and_pinned_to_the_curve(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *alg, *curve;
+    } cases[] = {{"ES256", "P-256"}, {"ES384", "P-384"}, {"ES512", "P-521"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct pair pair = make_pair(EVP_EC_gen(cases[i].curve));
+        struct token_config config = {.ecdsa_public_key = pair.public_pem};
+        struct token_verifier *verifier = make_verifier(&config);
+        for (size_t a = 0; a < COUNT(cases); a++) {
+            char header[64];
+            header_for(cases[a].alg, header);
+            /* A few times, because r or s is sometimes shorter than its field. */
+            for (int round = 0; round < 20; round++) {
+                forge_pkey(&token, cases[a].alg, pair.key, header, "{\"sub\":\"42\"}");
+                bool fits = a == i;
+                expect(cases[a].alg, verify(verifier), fits ? WH_OK : WH_EDENIED,
+                       fits ? "" : "algorithm");
+            }
+        }
+        struct pair stranger = make_pair(EVP_EC_gen(cases[i].curve));
+        char header[64];
+        header_for(cases[i].alg, header);
+        forge_pkey(&token, cases[i].alg, stranger.key, header, "{\"sub\":\"42\"}");
+        expect("stranger", verify(verifier), WH_EDENIED, "signature");
+        forge_signing_input(&token, header, "{\"sub\":\"42\"}");
+        static const unsigned char zeros[132];
+        forge_append_signature(&token, zeros, ((size_t)EVP_PKEY_get_bits(pair.key) + 7) / 8 * 2);
+        expect("r = s = 0", verify(verifier), WH_EDENIED, "signature");
+        forge_hmac(&token, "HS256", pair.public_pem, HS256, "{\"sub\":\"42\"}");
+        expect("HS256 with the EC PEM", verify(verifier), WH_EDENIED, "no_key");
+        token_verifier_free(verifier);
+        free_pair(&stranger);
+        free_pair(&pair);
+    }
+}
+
+static void each_family_has_its_own_key(void **state)
+{
+    (void)state;
+    struct pair rsa = make_pair(EVP_RSA_gen(2048)), ec = make_pair(EVP_EC_gen("P-256"));
+    struct token_config config = {.hmac_secret_key = secret,
+                                  .rsa_public_key = rsa.public_pem,
+                                  .ecdsa_public_key = ec.public_pem};
+    struct token_verifier *verifier = make_verifier(&config);
+    struct token_signature signature;
+    static const char *const expected[][2] = {
+        {"hmac_secret_key", "HS256"}, {"rsa_public_key", "RS256"}, {"ecdsa_public_key", "ES256"}};
+    for (size_t i = 0; i < COUNT(expected); i++) {
+        char header[64];
+        header_for(expected[i][1], header);
+        if (i == 0)
+            forge_hmac(&token, "HS256", secret, header, "{ \"a\":1}");
+        else
+            forge_pkey(&token, expected[i][1], i == 1 ? rsa.key : ec.key, header, "{ \"a\":1}");
+        assert_int_equal(
+            token_verify_signature(verifier, wh_buf_slice(&token), NOW_S, &arena, &signature, NULL),
+            WH_OK);
+        assert_string_equal(signature.key_name, expected[i][0]);
+        assert_string_equal(signature.algorithm, expected[i][1]);
+        assert_slice(signature.payload, "{ \"a\":1}");
+    }
+    token_verifier_free(verifier);
+    free_pair(&rsa);
+    free_pair(&ec);
+}
+
+static void expect_problem(const struct token_config *config, const char *text)
+{
+    struct token_verifier *verifier = NULL;
+    wh_buf_reset(&problem);
+    assert_int_equal(token_verifier_new(config, &verifier, &problem), WH_EINVAL);
+    assert_null(verifier);
+    if (!strstr(wh_buf_cstr(&problem), text))
+        fail_msg("'%s' does not say '%s'", wh_buf_cstr(&problem), text);
+    assert_null(strstr(wh_buf_cstr(&problem), secret));
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+static char *join(const char *a, const char *b)
+{
+    struct wh_buf buf = {0};
+    wh_buf_append_str(&buf, a);
+    wh_buf_append_str(&buf, b);
+    char *text = strdup(wh_buf_cstr(&buf));
+    wh_buf_deinit(&buf);
+    return text;
+}
+
+static void keys_that_cannot_be_used_are_refused_with_a_hint(void **state)
+{
+    (void)state;
+    static char garbage[] = "garbage", empty_pem[] = "-----BEGIN PUBLIC KEY-----\nAAAA\n"
+                                                     "-----END PUBLIC KEY-----\n";
+    struct pair rsa = make_pair(EVP_RSA_gen(2048)), weak = make_pair(EVP_RSA_gen(1024));
+    struct pair ec = make_pair(EVP_EC_gen("P-256")), koblitz = make_pair(EVP_EC_gen("secp256k1"));
+    struct pair ed = make_pair(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
+    char *two = join(rsa.public_pem, ec.public_pem);
+    const struct {
+        struct token_config config;
+        const char *text;
+    } cases[] = {
+        {{.rsa_public_key = garbage}, "rsa_public_key: is no PEM text"},
+        {{.rsa_public_key = empty_pem}, "no readable public key"},
+        {{.rsa_public_key = rsa.private_pem}, "the public half: openssl pkey"},
+        {{.rsa_public_key = weak.public_pem}, "1024 bits; at least 2048"},
+        {{.rsa_public_key = ec.public_pem}, "is an EC key"},
+        {{.rsa_public_key = two}, "more than one PEM block"},
+        {{.ecdsa_public_key = rsa.public_pem}, "is an RSA key"},
+        {{.ecdsa_public_key = ec.private_pem}, "the public half"},
+        {{.ecdsa_public_key = koblitz.public_pem}, "only P-256, P-384 and P-521"},
+        {{.ecdsa_public_key = ed.public_pem}, "neither an RSA nor an EC key"},
+        {{.hmac_secret_key = rsa.public_pem}, "is a PEM key, not a shared secret"},
+        {{.hmac_previous_secret_key = secret}, "without hmac_secret_key"},
+        {{.jwks_public_endpoint = garbage}, "is not supported yet"},
+        {{.audience = garbage, .audience_regex = garbage}, "audience and audience_regex"},
+        {{.issuer = garbage, .issuer_regex = garbage}, "issuer and issuer_regex"},
+        {{.audience_regex = (char[]){"("}}, "audience_regex: "},
+        {{.issuer_regex = (char[]){"[z-a]"}}, "issuer_regex: "},
+        {{.hmac_secret_key = secret, .rsa_public_key = garbage, .ecdsa_public_key = garbage},
+         "ecdsa_public_key: is no PEM text"}, /* all problems in one run */
+    };
+    for (size_t i = 0; i < COUNT(cases); i++)
+        expect_problem(&cases[i].config, cases[i].text);
+    free(two);
+    free_pair(&rsa);
+    free_pair(&weak);
+    free_pair(&ec);
+    free_pair(&koblitz);
+    free_pair(&ed);
+}
+
+/* ---- signing ---- */
+
+static void what_we_sign_we_verify(void **state)
+{
+    (void)state;
+    struct pair rsa = make_pair(EVP_RSA_gen(2048)), p256 = make_pair(EVP_EC_gen("P-256"));
+    struct token_config config = {.hmac_secret_key = secret,
+                                  .rsa_public_key = rsa.public_pem,
+                                  .ecdsa_public_key = p256.public_pem};
+    struct token_verifier *verifier = make_verifier(&config);
+    const struct {
+        const char *alg, *key;
+    } cases[] = {{"HS256", secret},          {"HS384", secret},          {"HS512", secret},
+                 {"RS256", rsa.private_pem}, {"RS384", rsa.private_pem}, {"RS512", rsa.private_pem},
+                 {"ES256", p256.private_pem}};
+    const char *claims = "{\"sub\":\"42\",\"exp\":1800000000}";
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        wh_buf_reset(&token);
+        struct wh_slice key = wh_slice_from_str(cases[i].key);
+        assert_int_equal(token_sign(cases[i].alg, key, claims, &token), WH_OK);
+        expect(cases[i].alg, verify(verifier), WH_OK, "");
+    }
+    wh_buf_reset(&token);
+    struct wh_slice key = wh_slice_from_str(secret);
+    assert_int_equal(token_sign("none", key, claims, &token), WH_EUNSUPPORTED);
+    assert_int_equal(token_sign("hs256", key, claims, &token), WH_EUNSUPPORTED);
+    assert_int_equal(token_sign("HS256", WH_SLICE_LITERAL(""), claims, &token), WH_EINVAL);
+    assert_int_equal(token_sign("HS256", key, "[", &token), WH_EINVAL);
+    assert_int_equal(token_sign("RS256", key, claims, &token), WH_EINVAL);
+    assert_int_equal(token.len, 0);
+    token_verifier_free(verifier);
+    free_pair(&rsa);
+    free_pair(&p256);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(headers_that_choose_their_own_rules_are_refused),
+        cmocka_unit_test(what_a_header_says_about_keys_changes_nothing),
+        cmocka_unit_test(texts_that_are_no_compact_token_are_refused),
+        cmocka_unit_test(missing_segments_are_refused),
+        cmocka_unit_test(each_changed_character_breaks_the_token),
+        cmocka_unit_test(a_token_over_the_limit_is_refused_unread),
+        cmocka_unit_test(claims_of_the_wrong_kind_are_refused),
+        cmocka_unit_test(payloads_that_are_no_json_are_refused),
+        cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(time_decides_last_and_only_for_good_tokens),
+        cmocka_unit_test(audience_and_issuer_must_be_ours),
+        cmocka_unit_test(the_user_comes_from_the_claim_that_is_configured),
+        cmocka_unit_test(expiry_of_the_connection_may_differ_from_the_token_s),
+        cmocka_unit_test(a_connection_token_carries_info_meta_and_channels),
+        cmocka_unit_test(subs_win_over_channels_and_the_last_of_duplicates_wins),
+        cmocka_unit_test(a_subscription_token_names_its_channel),
+        cmocka_unit_test(hmac_tokens_of_all_lengths_are_verified),
+        cmocka_unit_test(tokens_of_the_foreign_test_suites_are_verified),
+        cmocka_unit_test(a_previous_secret_is_good_until_its_time),
+        cmocka_unit_test(a_verifier_without_keys_refuses_everything),
+        cmocka_unit_test(rsa_tokens_of_all_sizes_are_verified_and_pinned),
+        cmocka_unit_test(ec_tokens_are_verified_and_pinned_to_the_curve),
+        cmocka_unit_test(each_family_has_its_own_key),
+        cmocka_unit_test(keys_that_cannot_be_used_are_refused_with_a_hint),
+        cmocka_unit_test(what_we_sign_we_verify),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
