@@ -70,6 +70,44 @@ static void jansson_agrees_on_mutations(void **state)
     }
 }
 
+/* Pulling through every value must judge like skipping. */
+static enum wh_err pull(struct wh_json_reader *reader)
+{
+    enum wh_json_type type, stack[WH_JSON_DEPTH_MAX + 1];
+    unsigned depth = 0;
+    struct wh_slice text;
+    double number;
+    bool boolean;
+    do {
+        enum wh_err err = wh_json_peek(reader, &type);
+        if (err)
+            return err;
+        if (type == WH_JSON_ARRAY || type == WH_JSON_OBJECT) {
+            err = wh_json_enter(reader, type);
+            stack[depth++] = type;
+        } else if (type == WH_JSON_STRING) {
+            err = wh_json_read_string(reader, &arena, &text);
+        } else if (type == WH_JSON_NUMBER) {
+            err = wh_json_read_double(reader, &number);
+        } else if (type == WH_JSON_BOOL) {
+            err = wh_json_read_bool(reader, &boolean);
+        } else {
+            err = wh_json_read_null(reader);
+        }
+        while (!err && depth > 0) {
+            err = stack[depth - 1] == WH_JSON_OBJECT ? wh_json_next_member(reader, &arena, &text)
+                                                     : wh_json_next_item(reader);
+            if (err != WH_EEND)
+                break;
+            depth--;
+            err = WH_OK;
+        }
+        if (err)
+            return err;
+    } while (depth > 0);
+    return wh_json_finish(reader);
+}
+
 static char *nested(const char *open, const char *close, size_t depth, const char *core)
 {
     char *all = calloc(1, depth * (strlen(open) + strlen(close)) + strlen(core) + 1);
@@ -99,7 +137,9 @@ static void nesting_ends_at_64_whatever_the_container(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *text = nested(cases[i].open, cases[i].close, cases[i].depth, cases[i].core);
+        struct wh_json_reader reader = reader_of(text);
         assert_int_equal(wh_json_is_valid(wh_slice_from_str(text)), cases[i].is_valid);
+        assert_int_equal(pull(&reader), cases[i].is_valid ? WH_OK : WH_EFORMAT);
         free(text);
     }
 }
@@ -330,44 +370,6 @@ static void plain_strings_and_raw_values_are_slices_of_the_text(void **state)
     assert_true(wh_slice_equal_str(value, "[1, {\"a\":\"\\u0041\"} ]"));
     assert_int_equal(wh_json_next_member(&reader, &arena, &key), WH_EEND);
     assert_int_equal(wh_json_finish(&reader), WH_OK);
-}
-
-/* Pulling through every value must judge like skipping. */
-static enum wh_err pull(struct wh_json_reader *reader)
-{
-    enum wh_json_type type, stack[WH_JSON_DEPTH_MAX + 1];
-    unsigned depth = 0;
-    struct wh_slice text;
-    double number;
-    bool boolean;
-    do {
-        enum wh_err err = wh_json_peek(reader, &type);
-        if (err)
-            return err;
-        if (type == WH_JSON_ARRAY || type == WH_JSON_OBJECT) {
-            err = wh_json_enter(reader, type);
-            stack[depth++] = type;
-        } else if (type == WH_JSON_STRING) {
-            err = wh_json_read_string(reader, &arena, &text);
-        } else if (type == WH_JSON_NUMBER) {
-            err = wh_json_read_double(reader, &number);
-        } else if (type == WH_JSON_BOOL) {
-            err = wh_json_read_bool(reader, &boolean);
-        } else {
-            err = wh_json_read_null(reader);
-        }
-        while (!err && depth > 0) {
-            err = stack[depth - 1] == WH_JSON_OBJECT ? wh_json_next_member(reader, &arena, &text)
-                                                     : wh_json_next_item(reader);
-            if (err != WH_EEND)
-                break;
-            depth--;
-            err = WH_OK;
-        }
-        if (err)
-            return err;
-    } while (depth > 0);
-    return wh_json_finish(reader);
 }
 
 static void pulling_and_skipping_agree(void **state)

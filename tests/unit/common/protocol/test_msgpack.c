@@ -119,6 +119,30 @@ static void claims_beyond_the_bytes_left_are_refused(void **state)
     }
 }
 
+/* At the head already, so that nobody can allocate for a count that is a lie. */
+static void counts_are_bounded_by_the_bytes_left_at_the_head(void **state)
+{
+    (void)state;
+    static const struct {
+        struct wh_slice bytes;
+        enum wh_err err;
+    } cases[] = {
+        {BYTES("\x92\x01\x02"), WH_OK},
+        {BYTES("\x93\x01\x02"), WH_EFORMAT},
+        {BYTES("\x81\x01\x02"), WH_OK},
+        {BYTES("\x82\x01\x02\x03"), WH_EFORMAT},
+        {BYTES("\xDC\x00\x03\x01\x02"), WH_EFORMAT},
+        {BYTES("\xDD\x00\x00\x00\x02\x01\x02"), WH_OK},
+        {BYTES("\xDF\x00\x00\x00\x02\x01\x02\x03"), WH_EFORMAT},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct wh_msgpack_reader reader;
+        struct wh_msgpack_token token;
+        wh_msgpack_reader_init(&reader, cases[i].bytes);
+        assert_int_equal(wh_msgpack_next(&reader, &token), cases[i].err);
+    }
+}
+
 static void skipping_goes_down_to_the_depth_given_and_no_further(void **state)
 {
     (void)state;
@@ -156,6 +180,7 @@ int main(void)
         cmocka_unit_test(every_first_byte_means_what_the_format_says),
         cmocka_unit_test(byte_strings_are_slices_of_the_input),
         cmocka_unit_test(claims_beyond_the_bytes_left_are_refused),
+        cmocka_unit_test(counts_are_bounded_by_the_bytes_left_at_the_head),
         cmocka_unit_test(skipping_goes_down_to_the_depth_given_and_no_further),
         cmocka_unit_test(skipping_takes_one_value_exactly),
     };
