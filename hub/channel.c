@@ -289,3 +289,10 @@ bool channel_may_see_history(const struct channel_rules *rules,
     return may(rules, actor, options->allow_history_for_client,
                options->allow_history_for_subscriber, options->allow_history_for_anonymous);
 }
+
+uint64_t channel_meta_ttl_ms(const struct config *config, const struct channel_options *options)
+{
+    uint64_t ttl_ms = options->history_meta_ttl_ms ? options->history_meta_ttl_ms
+                                                   : config->channel.history_meta_ttl_ms;
+    return ttl_ms > options->history_ttl_ms ? ttl_ms : options->history_ttl_ms;
+}

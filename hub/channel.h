@@ -28,6 +28,9 @@ enum wh_code channel_resolve(const struct channel_rules *rules,
 /* The namespace part of `name` ("" when it has none): a metrics label, so only configured names. */
 struct wh_slice channel_namespace(const struct channel_rules *rules, struct wh_slice name);
 
+/* How long epoch and top of its stream live after the last use. */
+uint64_t channel_meta_ttl_ms(const struct config *config, const struct channel_options *options);
+
 /* `$…`: needs a subscription token. */
 bool channel_is_private(const struct channel_rules *rules, struct wh_slice name);
 

@@ -10,9 +10,12 @@
  */
 #include "hub/node.h"
 
+#include "common/base/random.h"
 #include "common/protocol/codec.h"
 #include "common/protocol/json.h"
+#include "hub/presence.h"
 #include "hub/session.h"
+#include "hub/stream.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,6 +38,7 @@ static void on_turn_end(struct wh_task *task)
             struct session *session = WH_CONTAINER_OF(link, struct session, doomed_link);
             session_close(session, session->doom_code);
         }
+        wh_arena_reset(&node->arena); /* what answers of the broker have used */
         /* Resumed input may have produced more of each. */
     } while (node->replies_to || !wh_list_is_empty(&node->dirty) ||
              !wh_list_is_empty(&node->registry.batches));
@@ -48,7 +52,32 @@ static void on_publication(void *user,
                            bool is_plain)
 {
     struct node *node = user;
-    registry_broadcast(&node->registry, channel, pub, is_plain);
+    registry_publication(&node->registry, channel, pub, is_plain);
+}
+
+static void on_join(void *user,
+                    struct wh_slice channel,
+                    const struct wh_client_info *info,
+                    bool is_leave)
+{
+    struct node *node = user;
+    registry_join(&node->registry, channel, info, is_leave);
+}
+
+static void on_control(void *user, struct wh_slice message)
+{
+    (void)user;
+    (void)message; /* nobody sends any yet */
+}
+
+/* Publications may have been missed: every channel that must not miss any looks for itself. */
+static void check_streams(struct node *node)
+{
+    size_t cursor = 0;
+    struct channel *channel;
+    while ((channel = wh_map_next(&node->registry.channels, &cursor)) != NULL)
+        if (channel->stream)
+            stream_link_returned(channel->stream);
 }
 
 static void on_broker_state(void *user, bool is_up, const char *reason)
@@ -59,6 +88,8 @@ static void on_broker_state(void *user, bool is_up, const char *reason)
     if (node->broker_is_up != is_up || (!is_up && strcmp(node->broker_reason, reason) != 0))
         wh_log(is_up ? WH_LOG_INFO : WH_LOG_WARN, "node", is_up ? "broker_up" : "broker_down",
                "broker=%s reason=%s", node->broker ? node->broker->ops->name : "", reason);
+    if (is_up && !node->broker_is_up)
+        check_streams(node);
     node->broker_is_up = is_up;
     snprintf(node->broker_reason, sizeof(node->broker_reason), "%s", reason);
 }
@@ -67,14 +98,24 @@ static enum wh_err start_broker(struct node *node)
 {
     struct broker_events events = {
         .on_publication = on_publication,
+        .on_join = on_join,
+        .on_control = on_control,
         .on_state = on_broker_state,
         .user = node,
     };
     node->broker_down_since_ms = wh_loop_now_ms(node->loop);
     snprintf(node->broker_reason, sizeof(node->broker_reason), "connecting");
     if (node->config->engine.type == ENGINE_REDIS)
-        return broker_redis_new(node->loop, node->config, node->metrics, &events, &node->broker);
-    return broker_memory_new(node->loop, &events, &node->broker);
+        return broker_redis_new(node->loop, node->config, node->id, node->metrics, &events,
+                                &node->broker);
+    return broker_memory_new(node->loop, node->id, &events, &node->broker);
+}
+
+static enum wh_err start_presence(struct node *node)
+{
+    if (node->config->engine.type == ENGINE_REDIS)
+        return presence_redis_new(node->loop, node->broker, &node->presence);
+    return presence_memory_new(node->loop, &node->presence);
 }
 
 /* Life */
@@ -152,6 +193,7 @@ enum wh_err node_init(struct node *node,
     if (err)
         return err;
     *node = (struct node){.loop = loop, .metrics = metrics, .metrics_shared = shared};
+    wh_random_uuid_v4(node->id);
     adopt(node, config, &derived);
     registry_init(&node->registry, node);
     wh_list_init(&node->sessions);
@@ -163,6 +205,8 @@ enum wh_err node_init(struct node *node,
     err = make_ping_frames(node);
     if (err == WH_OK)
         err = start_broker(node);
+    if (err == WH_OK)
+        err = start_presence(node);
     if (err) {
         wh_buf_printf(out_problem, "cannot start: %s", wh_err_text(err));
         return err;
@@ -181,6 +225,7 @@ void node_close(struct node *node, void (*closed)(void *user), void *user)
     node->phase = NODE_STOPPED;
     wh_loop_timer_stop(node->loop, &node->drain_timer);
     close_sessions(node, WH_DISCONNECT_SHUTDOWN);
+    node->presence->ops->close(node->presence);
     node->broker->ops->close(node->broker, closed, user);
 }
 

@@ -37,6 +37,8 @@ struct node {
     struct metrics_shared *metrics_shared;
     struct registry registry;
     struct broker *broker;
+    struct presence *presence;
+    char id[37]; /* address of this node for control messages */
     bool broker_is_up;
     char broker_reason[128]; /* why it is down */
     uint64_t broker_down_since_ms;

@@ -3,7 +3,7 @@
  *
  * Invariants:
  *  - a channel is in the map exactly while it has a subscription (reserved > 0);
- *  - an ACTIVE subscription stands at channel->subscribers[encoding].slots[slot], a PENDING one
+ *  - an ACTIVE subscription stands at channel->subscribers[lane].slots[slot], a PENDING one
  *    in no array;
  *  - a channel is on registry->batches exactly while one of its batch buffers is not empty;
  *  - the set of subscribers of a channel never changes while its batch is not empty: whoever
@@ -18,6 +18,7 @@
 #include "hub/command.h"
 #include "hub/node.h"
 #include "hub/session.h"
+#include "hub/stream.h"
 
 enum {
     BATCH_BYTES_MAX = 256 * 1024, /* per channel and encoding: then it is written at once */
@@ -56,10 +57,11 @@ static struct channel *channel_new(struct wh_slice name, const struct channel_op
 
 static void channel_free(struct channel *channel)
 {
-    for (int i = 0; i < WH_ENCODING_COUNT; i++) {
+    for (int i = 0; i < REGISTRY_LANES; i++) {
         wh_free(channel->subscribers[i].slots);
         wh_buf_deinit(&channel->batch[i]);
     }
+    stream_free(channel->stream);
     wh_list_remove(&channel->batch_link);
     wh_free(channel);
 }
@@ -67,6 +69,24 @@ static void channel_free(struct channel *channel)
 struct channel *registry_channel(struct registry *registry, struct wh_slice name)
 {
     return wh_map_get(&registry->channels, name);
+}
+
+struct channel *registry_channel_numbered(struct registry *registry,
+                                          struct wh_slice name,
+                                          uint64_t number)
+{
+    struct channel *channel = registry_channel(registry, name);
+    return channel && channel->number == number ? channel : NULL;
+}
+
+uint8_t registry_lane(enum wh_encoding encoding, bool is_compact)
+{
+    return (uint8_t)((unsigned)encoding * 2 + is_compact);
+}
+
+static enum wh_encoding lane_encoding(int lane)
+{
+    return (enum wh_encoding)(lane / 2);
 }
 
 static void channel_remove(struct registry *registry, struct channel *channel)
@@ -92,6 +112,7 @@ static enum wh_err channel_make(struct registry *registry,
         channel_free(channel);
         return err;
     }
+    channel->number = ++registry->channel_numbers;
     metrics_add(registry->node->metrics, METRIC_CHANNELS, 1);
     *out_channel = channel;
     return WH_OK;
@@ -155,7 +176,7 @@ enum wh_err registry_activate(struct registry *registry, struct subscription *su
 {
     (void)registry;
     struct channel *channel = subscription->channel;
-    struct subscriber_array *array = &channel->subscribers[subscription->session->encoding];
+    struct subscriber_array *array = &channel->subscribers[subscription->lane];
     WH_ASSERT(subscription->state == SUBSCRIPTION_PENDING);
     flush_channel(channel);
     if (array->count == array->capacity) {
@@ -171,14 +192,20 @@ enum wh_err registry_activate(struct registry *registry, struct subscription *su
         (struct subscriber_slot){.session = subscription->session, .subscription = subscription};
     subscription->slot = array->count++;
     subscription->state = SUBSCRIPTION_ACTIVE;
+    channel->joins_wanted += subscription->gets_joins;
+    if (subscription->is_positioned)
+        stream_join(channel->stream);
     return WH_OK;
 }
 
 /* The last one takes the place of the one that leaves; a sparse array gives memory back. */
 static void deactivate(struct channel *channel, struct subscription *subscription)
 {
-    struct subscriber_array *array = &channel->subscribers[subscription->session->encoding];
+    struct subscriber_array *array = &channel->subscribers[subscription->lane];
     flush_channel(channel);
+    channel->joins_wanted -= subscription->gets_joins;
+    if (subscription->is_positioned)
+        stream_leave(channel->stream);
     struct subscriber_slot last = array->slots[--array->count];
     array->slots[subscription->slot] = last;
     last.subscription->slot = subscription->slot;
@@ -202,53 +229,62 @@ void registry_remove(struct registry *registry, struct subscription *subscriptio
     metrics_add(registry->node->metrics, METRIC_SUBSCRIPTIONS, -1);
     wh_free(subscription->chan_info);
     wh_free(subscription);
+    registry_unpin(registry, channel);
+}
+
+void registry_pin(struct channel *channel)
+{
+    channel->reserved++;
+}
+
+void registry_unpin(struct registry *registry, struct channel *channel)
+{
     if (--channel->reserved == 0)
         channel_remove(registry, channel);
 }
 
 /* Broadcast */
 
-/* The push for one encoding, appended to the channel's batch as a ready frame. */
-static enum wh_err batch_push(struct registry *registry,
-                              struct channel *channel,
-                              enum wh_encoding encoding,
-                              const struct wh_publication *pub)
+/* A push as this lane's subscribers read it, into node->scratch. */
+static enum wh_err encode_push(struct registry *registry,
+                               struct channel *channel,
+                               int lane,
+                               struct wh_push *push)
 {
     struct wh_buf *scratch = &registry->node->scratch;
-    struct wh_buf *batch = &channel->batch[encoding];
-    struct wh_publication copy = *pub;
-    struct wh_push push = {.channel = channel->name, .pub = &copy};
+    bool is_compact = lane % 2;
+    push->id = is_compact ? (int64_t)channel->number : 0;
+    push->channel = is_compact ? WH_SLICE_ABSENT : channel->name;
     wh_buf_reset(scratch);
-    enum wh_err err =
-        wh_encode(encoding, &wh_reply_schema, &(struct wh_reply){.push = &push}, 0, scratch);
-    if (err == WH_OK)
-        err = wh_buf_error(scratch);
-    if (err)
-        return err;
+    enum wh_err err = wh_encode(lane_encoding(lane), &wh_reply_schema,
+                                &(struct wh_reply){.push = push}, 0, scratch);
+    return err ? err : wh_buf_error(scratch);
+}
+
+/* Append a ready frame of what is in node->scratch to the channel's batch. */
+static enum wh_err batch_scratch(struct registry *registry, struct channel *channel, int lane)
+{
+    struct wh_buf *scratch = &registry->node->scratch;
+    struct wh_buf *batch = &channel->batch[lane];
     size_t before = batch->len;
-    wh_frame_write_header(batch, wh_encoding_opcode(encoding), scratch->len);
+    wh_frame_write_header(batch, wh_encoding_opcode(lane_encoding(lane)), scratch->len);
     wh_buf_append_slice(batch, wh_buf_slice(scratch));
-    err = wh_buf_error(batch);
+    enum wh_err err = wh_buf_error(batch);
     if (err) { /* no half frame: drop what did not fit, keep what did */
-        struct wh_buf whole = *batch;
-        whole.err = WH_OK;
-        whole.len = before;
-        *batch = whole;
+        batch->err = WH_OK;
+        wh_buf_truncate(batch, before);
     }
     return err;
 }
 
-/* Nobody of this encoding can be shown this publication. */
-static void skip_encoding(struct registry *registry,
-                          struct channel *channel,
-                          enum wh_encoding encoding,
-                          bool is_plain)
+/* Nobody of this lane can be shown this publication. */
+static void skip_lane(struct registry *registry, struct channel *channel, int lane, bool is_plain)
 {
-    struct subscriber_array *array = &channel->subscribers[encoding];
+    struct subscriber_array *array = &channel->subscribers[lane];
     static struct wh_log_limit limit;
     wh_log_limited(&limit, WH_LOG_WARN, "registry", "publication_unrepresentable",
                    "channel=%.*s encoding=%s subscribers=%u plain=%d", WH_SLICE_ARGS(channel->name),
-                   wh_encoding_name(encoding), array->count, is_plain);
+                   wh_encoding_name(lane_encoding(lane)), array->count, is_plain);
     metrics_add(registry->node->metrics, METRIC_PUBLICATIONS_UNREPRESENTABLE, array->count);
     if (is_plain)
         return;
@@ -256,36 +292,89 @@ static void skip_encoding(struct registry *registry,
         session_doom(array->slots[i].session, WH_DISCONNECT_INAPPROPRIATE_PROTOCOL);
 }
 
+static void broadcast_lane(struct registry *registry,
+                           struct channel *channel,
+                           int lane,
+                           struct wh_push *push,
+                           bool is_plain)
+{
+    struct metrics *metrics = registry->node->metrics;
+    uint32_t count = channel->subscribers[lane].count;
+    enum wh_err err = encode_push(registry, channel, lane, push);
+    if (err == WH_OK)
+        err = batch_scratch(registry, channel, lane);
+    if (err == WH_EENCODING) {
+        skip_lane(registry, channel, lane, is_plain);
+    } else if (err) {
+        wh_log(WH_LOG_ERROR, "registry", "broadcast_failed", "error=%s", wh_err_name(err));
+        metrics_add(metrics, METRIC_PUBLICATIONS_INVALID, count);
+    } else {
+        metrics_add(metrics, METRIC_PUBLICATIONS_SENT, count);
+    }
+    if (channel->batch[lane].len > 0 && wh_list_is_empty(&channel->batch_link))
+        wh_list_push_back(&registry->batches, &channel->batch_link);
+}
+
 void registry_broadcast(struct registry *registry,
-                        struct wh_slice name,
+                        struct channel *channel,
                         const struct wh_publication *pub,
                         bool is_plain)
+{
+    struct wh_publication copy = *pub;
+    struct wh_push push = {.pub = &copy};
+    bool is_large = false;
+    if (copy.offset != 1) /* clients know the epoch, but for the first of a stream */
+        copy.epoch = WH_SLICE_ABSENT;
+    for (int lane = 0; lane < REGISTRY_LANES; lane++) {
+        if (channel->subscribers[lane].count == 0)
+            continue;
+        broadcast_lane(registry, channel, lane, &push, is_plain);
+        is_large |= channel->batch[lane].len > BATCH_BYTES_MAX;
+    }
+    if (is_large)
+        flush_channel(channel);
+}
+
+void registry_publication(struct registry *registry,
+                          struct wh_slice name,
+                          const struct wh_publication *pub,
+                          bool is_plain)
 {
     struct metrics *metrics = registry->node->metrics;
     metrics_add(metrics, is_plain ? METRIC_PUBLICATIONS_PLAIN : METRIC_PUBLICATIONS_BROKER, 1);
     struct channel *channel = registry_channel(registry, name);
     if (channel == NULL) /* the last subscriber left a moment ago */
         return;
-    bool is_large = false;
-    for (int i = 0; i < WH_ENCODING_COUNT; i++) {
-        uint32_t count = channel->subscribers[i].count;
-        if (count == 0)
+    if (channel->stream && pub->offset > 0)
+        stream_take(channel->stream, pub);
+    else
+        registry_broadcast(registry, channel, pub, is_plain);
+}
+
+void registry_join(struct registry *registry,
+                   struct wh_slice name,
+                   const struct wh_client_info *info,
+                   bool is_leave)
+{
+    struct channel *channel = registry_channel(registry, name);
+    if (channel == NULL || channel->joins_wanted == 0)
+        return;
+    struct wh_client_info copy = *info;
+    struct wh_join join = {.info = &copy};
+    struct wh_push push = {.join = is_leave ? NULL : &join, .leave = is_leave ? &join : NULL};
+    flush_channel(channel); /* in order with the publications before it */
+    for (int lane = 0; lane < REGISTRY_LANES; lane++) {
+        const struct subscriber_array *array = &channel->subscribers[lane];
+        struct wh_frame *frame = NULL;
+        if (array->count == 0 || encode_push(registry, channel, lane, &push) ||
+            wh_frame_new(wh_encoding_opcode(lane_encoding(lane)),
+                         wh_buf_slice(&registry->node->scratch), &frame))
             continue;
-        enum wh_err err = batch_push(registry, channel, (enum wh_encoding)i, pub);
-        if (err == WH_EENCODING) {
-            skip_encoding(registry, channel, (enum wh_encoding)i, is_plain);
-        } else if (err) {
-            wh_log(WH_LOG_ERROR, "registry", "broadcast_failed", "error=%s", wh_err_name(err));
-            metrics_add(metrics, METRIC_PUBLICATIONS_INVALID, count);
-        } else {
-            metrics_add(metrics, METRIC_PUBLICATIONS_SENT, count);
-        }
-        is_large |= channel->batch[i].len > BATCH_BYTES_MAX;
-        if (channel->batch[i].len > 0 && wh_list_is_empty(&channel->batch_link))
-            wh_list_push_back(&registry->batches, &channel->batch_link);
+        for (uint32_t i = 0; i < array->count; i++)
+            if (array->slots[i].subscription->gets_joins)
+                session_send(array->slots[i].session, frame);
+        wh_frame_unref(frame);
     }
-    if (is_large)
-        flush_channel(channel);
 }
 
 /*
@@ -304,20 +393,20 @@ static inline void prefetch(const struct subscriber_array *array, uint32_t i)
     }
 }
 
-static void flush_batch(struct channel *channel, int encoding)
+static void flush_batch(struct channel *channel, int lane)
 {
-    const struct subscriber_array *array = &channel->subscribers[encoding];
-    struct wh_slice wire = wh_buf_slice(&channel->batch[encoding]);
+    const struct subscriber_array *array = &channel->subscribers[lane];
+    struct wh_slice wire = wh_buf_slice(&channel->batch[lane]);
     struct wh_frame *shared = NULL;
     for (uint32_t i = 0; i < array->count; i++) {
         prefetch(array, i);
         session_deliver(array->slots[i].session, wire, &shared);
     }
     wh_frame_unref(shared);
-    wh_buf_reset(&channel->batch[encoding]);
-    if (channel->batch[encoding].cap > 4096) { /* thousands of channels: keep little each */
-        wh_buf_deinit(&channel->batch[encoding]);
-        channel->batch[encoding] = (struct wh_buf){0};
+    wh_buf_reset(&channel->batch[lane]);
+    if (channel->batch[lane].cap > 4096) { /* thousands of channels: keep little each */
+        wh_buf_deinit(&channel->batch[lane]);
+        channel->batch[lane] = (struct wh_buf){0};
     }
 }
 
@@ -326,7 +415,7 @@ static void flush_channel(struct channel *channel)
     if (wh_list_is_empty(&channel->batch_link))
         return;
     wh_list_remove(&channel->batch_link);
-    for (int i = 0; i < WH_ENCODING_COUNT; i++)
+    for (int i = 0; i < REGISTRY_LANES; i++)
         if (channel->batch[i].len > 0)
             flush_batch(channel, i);
 }

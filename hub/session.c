@@ -16,6 +16,7 @@
 #include "common/base/random.h"
 #include "common/protocol/codec.h"
 #include "hub/command.h"
+#include "hub/subscribe.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -116,7 +117,7 @@ static void detach(struct session *session)
     session->state = SESSION_CLOSING;
     command_abandon(session);
     WH_LIST_EACH(link, &session->subscriptions)
-    registry_remove(&node->registry, WH_CONTAINER_OF(link, struct subscription, session_link));
+    subscription_end(WH_CONTAINER_OF(link, struct subscription, session_link), 0);
     registry_detach_user(&node->registry, session);
     wh_list_remove(&session->link);
     wh_list_remove(&session->doomed_link);
@@ -497,6 +498,7 @@ static void schedule(struct session *session)
         due = earlier(due, wall_to_monotonic(session, session->expire_at,
                                              node->config->client.expired_close_delay_ms));
     due = earlier(due, session->subs_check_at_ms);
+    due = earlier(due, session->presence_at_ms);
     if (due == 0) {
         wh_loop_timer_stop(node->loop, &session->timer);
         return;
@@ -533,14 +535,11 @@ static void check_subscriptions(struct session *session, uint64_t now)
             any = true;
             continue;
         }
-        struct wh_unsubscribe_push push = {
-            .code = WH_UNSUBSCRIBE_EXPIRED,
-            .reason = wh_slice_from_str(wh_code_text(WH_UNSUBSCRIBE_EXPIRED)),
-        };
-        session_push(session, &(struct wh_push){.channel = subscription->channel->name,
-                                                .unsubscribe = &push});
-        metrics_count_code(node->metrics, METRIC_UNSUBSCRIBES, WH_UNSUBSCRIBE_EXPIRED);
-        registry_remove(&node->registry, subscription);
+        if (subscription->is_server_side) {
+            session_close(session, WH_DISCONNECT_SUB_EXPIRED);
+            return;
+        }
+        subscription_end(subscription, WH_UNSUBSCRIBE_EXPIRED);
     }
     session->subs_check_at_ms = any ? now + SUBS_CHECK_MS : 0;
 }
@@ -579,6 +578,12 @@ static void on_timer(struct wh_timer *timer)
     }
     if (session->subs_check_at_ms && now >= session->subs_check_at_ms)
         check_subscriptions(session, now);
+    if (session->state != SESSION_READY)
+        return;
+    if (session->presence_at_ms && now >= session->presence_at_ms) {
+        subscription_renew_presence(session);
+        session->presence_at_ms = now + node->config->client.presence_update_interval_ms;
+    }
     schedule(session);
 }
 
@@ -603,14 +608,22 @@ void session_refuse(struct session *session)
 
 void session_reschedule(struct session *session)
 {
+    uint64_t now = wh_loop_now_ms(session->node->loop);
+    uint64_t renewal_ms = session->node->config->client.presence_update_interval_ms;
+    bool is_present = false;
     session->subs_check_at_ms = 0;
     WH_LIST_EACH(link, &session->subscriptions)
     {
         struct subscription *subscription =
             WH_CONTAINER_OF(link, struct subscription, session_link);
         if (subscription->expire_at)
-            session->subs_check_at_ms = wh_loop_now_ms(session->node->loop) + SUBS_CHECK_MS;
+            session->subs_check_at_ms = now + SUBS_CHECK_MS;
+        is_present |= subscription->has_presence;
     }
+    if (!is_present)
+        session->presence_at_ms = 0;
+    else if (session->presence_at_ms == 0) /* anywhere in the first interval, so that they spread */
+        session->presence_at_ms = now + renewal_ms / 2 + wh_random_below(renewal_ms / 2);
     if (session->state == SESSION_READY)
         schedule(session);
 }

@@ -52,6 +52,7 @@ struct session {
     uint64_t ping_at_ms; /* monotonic; 0 = no pings */
     uint64_t pong_by_ms;
     uint64_t subs_check_at_ms; /* next look at expiring subscriptions; 0 = none expire */
+    uint64_t presence_at_ms;   /* next renewal of presence entries; 0 = none */
     int64_t expire_at;         /* unix seconds; 0 = never */
     struct user *user;         /* NULL before connect */
     uint64_t opened_ms;
@@ -114,7 +115,7 @@ void session_ready(struct session *session);
 /* connect was refused with an error reply: close with it unless the client does so first. */
 void session_refuse(struct session *session);
 
-/* expire_at or a subscription's expiry changed. */
+/* expire_at, a subscription's expiry or its presence changed. */
 void session_reschedule(struct session *session);
 
 /* A command finished that others waited for: go on with the held input. */

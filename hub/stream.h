@@ -1,0 +1,77 @@
+/*
+ * Where the stream of one channel stands at this node, and what keeps it
+ * without holes.
+ *
+ * All positioned subscriptions of a channel at this node share one position:
+ * the last publication that was broadcast here.  A subscription joins at that
+ * position and leaves with it, so a live publication costs one comparison a
+ * channel, not one a subscriber.
+ *
+ *   next offset        broadcast
+ *   old offset         dropped
+ *   hole, other epoch  heal: live publications are kept back, the missing ones
+ *                      are read from the broker and broadcast in order; if
+ *                      they cannot be had, every positioned subscription is
+ *                      told (unsubscribe 2500, or close 3010)
+ *
+ * The same healing runs when the link to the broker came back and, against
+ * losses that nobody noticed, every client.channel_position_check_delay.
+ *
+ * While a subscription recovers, what is broadcast is also kept, so that its
+ * reply can hold everything between what it read and where it joins.
+ */
+#ifndef HUB_STREAM_H
+#define HUB_STREAM_H
+
+#include "common/base/wheel.h"
+#include "hub/broker.h"
+
+struct registry;
+struct channel;
+struct stream;
+struct subscribe_op;
+
+/* The stream of `channel`, made if it has none.  WH_ENOMEM. */
+WH_MUST_CHECK enum wh_err stream_open(struct registry *registry,
+                                      struct channel *channel,
+                                      struct stream **out_stream);
+void stream_free(struct stream *stream); /* with its channel; NULL is fine */
+
+/* A positioned subscription became active, or ends. */
+void stream_join(struct stream *stream);
+void stream_leave(struct stream *stream);
+
+/* A publication with an offset came: broadcast, drop or keep it. */
+void stream_take(struct stream *stream, const struct wh_publication *pub);
+
+/* Between these, publications that pass are kept for stream_collect.  Nests. */
+void stream_keep(struct stream *stream);
+void stream_keep_no_more(struct stream *stream);
+
+/* Changes whenever something was lost for those who keep: they start anew. */
+uint64_t stream_life(const struct stream *stream);
+
+/* Position at this node; offset 0 and an absent epoch while it is not known. */
+struct broker_position stream_position(const struct stream *stream);
+
+/*
+ * A subscription read `top` from the broker.  True: this node has broadcast at least so far, in the
+ * same epoch.  False: it has not, but will, or will learn that it cannot; `op` is put on a list
+ * and subscribe_caught_up(op) is called then.
+ */
+bool stream_reaches(struct stream *stream,
+                    const struct broker_position *top,
+                    struct subscribe_op *op);
+
+/* What was kept with an offset above `since`, in order: at most `max` pointers go to `out`, valid
+ * until stream_keep_no_more.  The number there are. */
+size_t stream_collect(const struct stream *stream,
+                      uint64_t since,
+                      const struct wh_publication **out,
+                      size_t max);
+
+/* The link to the broker is back: look for what was missed, within STREAM_RETURN_MS. */
+enum { STREAM_RETURN_MS = 2000 };
+void stream_link_returned(struct stream *stream);
+
+#endif
