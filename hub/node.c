@@ -15,7 +15,7 @@
 #include "common/protocol/json.h"
 #include "hub/presence.h"
 #include "hub/session.h"
-#include "hub/stream.h"
+#include "hub/feed.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -71,13 +71,13 @@ static void on_control(void *user, struct wh_slice message)
 }
 
 /* Publications may have been missed: every channel that must not miss any looks for itself. */
-static void check_streams(struct node *node)
+static void check_feeds(struct node *node)
 {
     size_t cursor = 0;
     struct channel *channel;
     while ((channel = wh_map_next(&node->registry.channels, &cursor)) != NULL)
-        if (channel->stream)
-            stream_link_returned(channel->stream);
+        if (channel->feed)
+            feed_link_returned(channel->feed);
 }
 
 static void on_broker_state(void *user, bool is_up, const char *reason)
@@ -89,7 +89,7 @@ static void on_broker_state(void *user, bool is_up, const char *reason)
         wh_log(is_up ? WH_LOG_INFO : WH_LOG_WARN, "node", is_up ? "broker_up" : "broker_down",
                "broker=%s reason=%s", node->broker ? node->broker->ops->name : "", reason);
     if (is_up && !node->broker_is_up)
-        check_streams(node);
+        check_feeds(node);
     node->broker_is_up = is_up;
     snprintf(node->broker_reason, sizeof(node->broker_reason), "%s", reason);
 }

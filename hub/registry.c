@@ -18,7 +18,7 @@
 #include "hub/command.h"
 #include "hub/node.h"
 #include "hub/session.h"
-#include "hub/stream.h"
+#include "hub/feed.h"
 
 enum {
     BATCH_BYTES_MAX = 256 * 1024, /* per channel and encoding: then it is written at once */
@@ -61,7 +61,7 @@ static void channel_free(struct channel *channel)
         wh_free(channel->subscribers[i].slots);
         wh_buf_deinit(&channel->batch[i]);
     }
-    stream_free(channel->stream);
+    feed_free(channel->feed);
     wh_list_remove(&channel->batch_link);
     wh_free(channel);
 }
@@ -194,7 +194,7 @@ enum wh_err registry_activate(struct registry *registry, struct subscription *su
     subscription->state = SUBSCRIPTION_ACTIVE;
     channel->joins_wanted += subscription->gets_joins;
     if (subscription->is_positioned)
-        stream_join(channel->stream);
+        feed_join(channel->feed);
     return WH_OK;
 }
 
@@ -205,7 +205,7 @@ static void deactivate(struct channel *channel, struct subscription *subscriptio
     flush_channel(channel);
     channel->joins_wanted -= subscription->gets_joins;
     if (subscription->is_positioned)
-        stream_leave(channel->stream);
+        feed_leave(channel->feed);
     struct subscriber_slot last = array->slots[--array->count];
     array->slots[subscription->slot] = last;
     last.subscription->slot = subscription->slot;
@@ -345,8 +345,8 @@ void registry_publication(struct registry *registry,
     struct channel *channel = registry_channel(registry, name);
     if (channel == NULL) /* the last subscriber left a moment ago */
         return;
-    if (channel->stream && pub->offset > 0)
-        stream_take(channel->stream, pub);
+    if (channel->feed && pub->offset > 0)
+        feed_take(channel->feed, pub);
     else
         registry_broadcast(registry, channel, pub, is_plain);
 }

@@ -21,7 +21,7 @@ enum { REGISTRY_LANES = 2 * WH_ENCODING_COUNT };
 
 struct node;
 struct session;
-struct stream;
+struct feed;
 struct channel;
 struct channel_options;
 
@@ -38,7 +38,7 @@ struct subscription {
     uint32_t slot;               /* in the channel's array of its lane; if ACTIVE */
     uint8_t lane;                /* registry_lane */
     enum subscription_state state;
-    bool is_positioned; /* a gap must end it: see stream.h */
+    bool is_positioned; /* a gap must end it: see feed.h */
     bool is_recoverable;
     bool is_server_side; /* made by token or API; insufficient state closes the connection */
     bool has_presence;   /* an entry is kept while it lives */
@@ -74,7 +74,7 @@ struct channel {
     uint32_t reserved;     /* subscriptions, pending ones included, and pins */
     uint32_t joins_wanted; /* active subscriptions that get joins and leaves */
     uint64_t number;       /* its short name in pushes; never used twice by a node */
-    struct stream *stream; /* NULL as long as nobody asked for a position */
+    struct feed *feed; /* NULL as long as nobody asked for a position */
     enum channel_link link;
     uint64_t link_id;                    /* which request to the broker LINKING waits for */
     struct wh_list waiting;              /* of struct subscribe_op: those that wait for LINKED */

@@ -1,7 +1,7 @@
 /*
  * See the header for the way.  Every wait has one owner: the channel's list
  * while the broker links, a struct subscribe_answer while it reads or keeps
- * presence, the stream's list while this node catches up.  Ending an op takes
+ * presence, the feed's list while this node catches up.  Ending an op takes
  * it out of whichever holds it.
  */
 #include "hub/subscribe.h"
@@ -10,7 +10,7 @@
 #include "common/protocol/copy.h"
 #include "hub/presence.h"
 #include "hub/session.h"
-#include "hub/stream.h"
+#include "hub/feed.h"
 
 enum { TRIES_MAX = 5 };
 
@@ -93,11 +93,11 @@ static enum wh_err keep_publications(struct subscribe_op *op, const struct broke
 
 static void try_to_join(struct subscribe_op *op)
 {
-    if (op->life != stream_life(op->stream)) { /* what was kept has a hole */
+    if (op->life != feed_life(op->feed)) { /* what was kept has a hole */
         read_stream(op);
         return;
     }
-    if (stream_reaches(op->stream, &op->top, op))
+    if (feed_reaches(op->feed, &op->top, op))
         set_ready(op, WH_NO_ERROR);
 }
 
@@ -146,7 +146,7 @@ static void read_stream(struct subscribe_op *op)
         query.since = request->offset;
         query.limit = node->config->client.recovery_max_publication_limit;
     }
-    op->life = stream_life(op->stream);
+    op->life = feed_life(op->feed);
     node->broker->ops->history(node->broker, request->channel, &query, on_history, answer);
 }
 
@@ -156,11 +156,11 @@ static void start_reading(struct subscribe_op *op)
         set_ready(op, WH_NO_ERROR);
         return;
     }
-    if (stream_open(&op->session->node->registry, op->subscription->channel, &op->stream)) {
+    if (feed_open(&op->session->node->registry, op->subscription->channel, &op->feed)) {
         set_ready(op, WH_ERROR_INTERNAL);
         return;
     }
-    stream_keep(op->stream);
+    feed_keep(op->feed);
     read_stream(op);
 }
 
@@ -327,7 +327,7 @@ void subscribe_start(struct subscribe_op *op,
 static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscribe_result *result)
 {
     size_t limit = op->session->node->config->client.recovery_max_publication_limit * 2;
-    size_t kept = stream_collect(op->stream, op->top.offset, NULL, 0);
+    size_t kept = feed_collect(op->feed, op->top.offset, NULL, 0);
     if (kept > limit)
         return WH_ELIMIT;
     size_t read = is_cache(op) && kept > 0 ? 0 : op->publication_count;
@@ -335,7 +335,7 @@ static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscrib
     const struct wh_publication **late = wh_arena_alloc_array(&op->arena, kept, sizeof(*late));
     if (items == NULL || late == NULL)
         return WH_ENOMEM;
-    stream_collect(op->stream, op->top.offset, late, kept);
+    feed_collect(op->feed, op->top.offset, late, kept);
     if (read > 0)
         memcpy(items, op->publications, read * sizeof(*items));
     size_t skipped = is_cache(op) && kept > 0 ? kept - 1 : 0;
@@ -352,7 +352,7 @@ static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscrib
 
 static enum wh_code fill_position(struct subscribe_op *op, struct wh_subscribe_result *result)
 {
-    struct broker_position here = stream_position(op->stream);
+    struct broker_position here = feed_position(op->feed);
     result->positioned = true;
     result->recoverable = op->request.recoverable;
     result->offset = here.offset;
@@ -376,7 +376,7 @@ enum wh_code subscribe_finish(struct subscribe_op *op, struct wh_subscribe_resul
 {
     struct wh_subscribe_result result = {.data = op->request.data};
     enum wh_code code = op->code;
-    if (code == WH_NO_ERROR && op->stream)
+    if (code == WH_NO_ERROR && op->feed)
         code = fill_position(op, &result);
     if (code == WH_NO_ERROR && registry_activate(&op->session->node->registry, op->subscription))
         code = WH_ERROR_INTERNAL;
@@ -404,9 +404,9 @@ void subscribe_end(struct subscribe_op *op)
     if (op->answer)
         op->answer->op = NULL;
     op->answer = NULL;
-    if (op->stream)
-        stream_keep_no_more(op->stream);
-    op->stream = NULL;
+    if (op->feed)
+        feed_keep_no_more(op->feed);
+    op->feed = NULL;
     if (op->subscription && op->subscription->state == SUBSCRIPTION_PENDING)
         subscription_end(op->subscription, 0);
     op->subscription = NULL;

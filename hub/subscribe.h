@@ -46,11 +46,11 @@ struct subscribe_op {
     struct session *session; /* NULL once ended */
     struct subscription *subscription;
     subscribe_ready *ready;
-    struct wh_list channel_link; /* channel->waiting, or the stream's list of those who catch up */
+    struct wh_list channel_link; /* channel->waiting, or the feed's list of those who catch up */
     struct wh_arena arena;       /* of everything below */
     struct subscribe_request request;
     struct subscribe_answer *answer; /* from the broker, outstanding */
-    struct stream *stream;           /* while it keeps publications for this op */
+    struct feed *feed;           /* while it keeps publications for this op */
     uint64_t life;
     unsigned tries;
     struct broker_position top;
@@ -81,7 +81,7 @@ void subscribe_announce(struct subscribe_op *op);
 /* Free what it holds; the subscription goes with it unless it was finished.  Any state, once. */
 void subscribe_end(struct subscribe_op *op);
 
-/* Called by the channel's broker subscription and by its stream. */
+/* Called by the channel's broker subscription and by its feed. */
 void subscribe_linked(struct subscribe_op *op, enum wh_err err);
 void subscribe_caught_up(struct subscribe_op *op);
 

@@ -1,5 +1,5 @@
 /*
- * Where the stream of one channel stands at this node, and what keeps it
+ * The feed of one channel: where its stream stands at this node, and what keeps it
  * without holes.
  *
  * All positioned subscriptions of a channel at this node share one position:
@@ -20,58 +20,56 @@
  * While a subscription recovers, what is broadcast is also kept, so that its
  * reply can hold everything between what it read and where it joins.
  */
-#ifndef HUB_STREAM_H
-#define HUB_STREAM_H
+#ifndef HUB_FEED_H
+#define HUB_FEED_H
 
 #include "common/base/wheel.h"
 #include "hub/broker.h"
 
 struct registry;
 struct channel;
-struct stream;
+struct feed;
 struct subscribe_op;
 
 /* The stream of `channel`, made if it has none.  WH_ENOMEM. */
-WH_MUST_CHECK enum wh_err stream_open(struct registry *registry,
-                                      struct channel *channel,
-                                      struct stream **out_stream);
-void stream_free(struct stream *stream); /* with its channel; NULL is fine */
+WH_MUST_CHECK enum wh_err feed_open(struct registry *registry,
+                                    struct channel *channel,
+                                    struct feed **out_feed);
+void feed_free(struct feed *feed); /* with its channel; NULL is fine */
 
 /* A positioned subscription became active, or ends. */
-void stream_join(struct stream *stream);
-void stream_leave(struct stream *stream);
+void feed_join(struct feed *feed);
+void feed_leave(struct feed *feed);
 
 /* A publication with an offset came: broadcast, drop or keep it. */
-void stream_take(struct stream *stream, const struct wh_publication *pub);
+void feed_take(struct feed *feed, const struct wh_publication *pub);
 
-/* Between these, publications that pass are kept for stream_collect.  Nests. */
-void stream_keep(struct stream *stream);
-void stream_keep_no_more(struct stream *stream);
+/* Between these, publications that pass are kept for feed_collect.  Nests. */
+void feed_keep(struct feed *feed);
+void feed_keep_no_more(struct feed *feed);
 
 /* Changes whenever something was lost for those who keep: they start anew. */
-uint64_t stream_life(const struct stream *stream);
+uint64_t feed_life(const struct feed *feed);
 
 /* Position at this node; offset 0 and an absent epoch while it is not known. */
-struct broker_position stream_position(const struct stream *stream);
+struct broker_position feed_position(const struct feed *feed);
 
 /*
  * A subscription read `top` from the broker.  True: this node has broadcast at least so far, in the
  * same epoch.  False: it has not, but will, or will learn that it cannot; `op` is put on a list
  * and subscribe_caught_up(op) is called then.
  */
-bool stream_reaches(struct stream *stream,
-                    const struct broker_position *top,
-                    struct subscribe_op *op);
+bool feed_reaches(struct feed *feed, const struct broker_position *top, struct subscribe_op *op);
 
 /* What was kept with an offset above `since`, in order: at most `max` pointers go to `out`, valid
- * until stream_keep_no_more.  The number there are. */
-size_t stream_collect(const struct stream *stream,
-                      uint64_t since,
-                      const struct wh_publication **out,
-                      size_t max);
+ * until feed_keep_no_more.  The number there are. */
+size_t feed_collect(const struct feed *feed,
+                    uint64_t since,
+                    const struct wh_publication **out,
+                    size_t max);
 
-/* The link to the broker is back: look for what was missed, within STREAM_RETURN_MS. */
-enum { STREAM_RETURN_MS = 2000 };
-void stream_link_returned(struct stream *stream);
+/* The link to the broker is back: look for what was missed, within FEED_RETURN_MS. */
+enum { FEED_RETURN_MS = 2000 };
+void feed_link_returned(struct feed *feed);
 
 #endif
