@@ -572,9 +572,10 @@ static enum wh_code admit_publish(struct session *session,
                                                              : WH_ERROR_PERMISSION_DENIED;
 }
 
-static void on_published(void *user, enum wh_err err)
+static void on_published(void *user, enum wh_err err, const struct broker_position *position)
 {
     struct pending *pending = user;
+    (void)position; /* the result of publish tells no offset */
     struct session *session = pending->session;
     pending->in_broker = false;
     if (session == NULL) { /* the client left meanwhile */
@@ -609,7 +610,7 @@ static void handle_publish(struct session *session, const struct wh_command *com
     struct wh_client_info info = session_info(session, subscription);
     struct wh_publication pub = {.data = request->data, .info = &info};
     pending->in_broker = true;
-    node->broker->ops->publish(node->broker, request->channel, &pub, on_published, pending);
+    node->broker->ops->publish(node->broker, request->channel, &pub, NULL, on_published, pending);
 }
 
 /* The rest */

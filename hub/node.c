@@ -10,6 +10,7 @@
  */
 #include "hub/node.h"
 
+#include "common/base/random.h"
 #include "common/protocol/codec.h"
 #include "common/protocol/json.h"
 #include "hub/session.h"
@@ -73,8 +74,9 @@ static enum wh_err start_broker(struct node *node)
     node->broker_down_since_ms = wh_loop_now_ms(node->loop);
     snprintf(node->broker_reason, sizeof(node->broker_reason), "connecting");
     if (node->config->engine.type == ENGINE_REDIS)
-        return broker_redis_new(node->loop, node->config, node->metrics, &events, &node->broker);
-    return broker_memory_new(node->loop, &events, &node->broker);
+        return broker_redis_new(node->loop, node->config, node->id, node->metrics, &events,
+                                &node->broker);
+    return broker_memory_new(node->loop, node->id, &events, &node->broker);
 }
 
 /* Life */
@@ -152,6 +154,7 @@ enum wh_err node_init(struct node *node,
     if (err)
         return err;
     *node = (struct node){.loop = loop, .metrics = metrics, .metrics_shared = shared};
+    wh_random_uuid_v4(node->id);
     adopt(node, config, &derived);
     registry_init(&node->registry, node);
     wh_list_init(&node->sessions);

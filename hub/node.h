@@ -28,6 +28,7 @@ enum node_phase {
 };
 
 struct node {
+    char id[37]; /* a UUID: this worker's address among all */
     struct wh_loop *loop;
     const struct config *config; /* borrowed; replaced by node_reload */
     struct channel_rules *rules;
