@@ -39,7 +39,8 @@ struct broker_publish_options {
 
 /*
  * WH_OK with the position that the publication has, or that of the earlier one which the
- * idempotency key names, or the present top when the version was old.
+ * idempotency key names, or the present top when the version was old.  `position` is NULL with any
+ * other `err`.
  */
 typedef void broker_published(void *user, enum wh_err err, const struct broker_position *position);
 
@@ -51,12 +52,17 @@ struct broker_history_query {
     uint64_t meta_ttl_ms; /* epoch and top are renewed by reading, and made if missing */
 };
 
-/* Position and publications are one atomic answer; borrowed until the callback returns. */
+/*
+ * Position and publications are one atomic answer; borrowed until the callback returns.  Each
+ * publication has its offset; the epoch of all is that of `top`.  What cannot be decoded (a service
+ * wrote it) is left out, so a hole is possible.
+ */
 struct broker_history {
     struct broker_position top;
     const struct wh_publication *publications;
     size_t count;
 };
+/* `history` is NULL when `err` is not WH_OK. */
 typedef void broker_history_done(void *user, enum wh_err err, const struct broker_history *history);
 
 struct broker_events {
@@ -69,12 +75,13 @@ struct broker_events {
                            struct wh_slice channel,
                            const struct wh_publication *pub,
                            bool is_plain);
-    /* Somebody joined or left a channel this node subscribes to. */
+    /* Somebody joined or left a channel this node subscribes to; may be NULL. */
     void (*on_join)(void *user,
                     struct wh_slice channel,
                     const struct wh_client_info *info,
                     bool is_leave);
-    /* A message from another node, or from this one to all: opaque here, see control.h. */
+    /* A message from another node, or from this one to all: opaque here, see control.h; may
+     * be NULL. */
     void (*on_control)(void *user, struct wh_slice message);
     /* The link came up (`reason` "") or went down (`reason` for log and /readyz).  When it comes
      * up publications may have been missed: compare positions. */

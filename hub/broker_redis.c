@@ -78,7 +78,7 @@ struct waiter {
 
 struct call {
     struct wh_redis_request request;
-    broker_done *done;
+    broker_published *done;
     void *user;
 };
 
@@ -283,17 +283,19 @@ static void on_published(struct wh_redis_request *request,
         wh_log(WH_LOG_WARN, "broker", "publish_refused", "reason=%.*s", WH_SLICE_ARGS(reply->text));
     if (err != WH_ECLOSED && (err || reply->type == WH_REDIS_ERROR))
         err = WH_EUNAVAILABLE;
-    call->done(call->user, err);
+    call->done(call->user, err, err ? NULL : &(struct broker_position){0});
     wh_free(call);
 }
 
 static void redis_publish(struct broker *broker,
                           struct wh_slice channel,
                           const struct wh_publication *pub,
-                          broker_done *done,
+                          const struct broker_publish_options *options,
+                          broker_published *done,
                           void *user)
 {
     struct redis_broker *redis = redis_broker(broker);
+    (void)options;
     struct call *call = must_alloc(sizeof *call);
     call->request.done = on_published;
     call->done = done;
@@ -426,10 +428,12 @@ static enum wh_err open_links(struct redis_broker *redis, const struct config *c
 
 enum wh_err broker_redis_new(struct wh_loop *loop,
                              const struct config *config,
+                             const char *node_id,
                              struct metrics *metrics,
                              const struct broker_events *events,
                              struct broker **out_broker)
 {
+    (void)node_id;
     struct redis_broker *redis = wh_calloc(1, sizeof *redis);
     if (!redis)
         return WH_ENOMEM;

@@ -28,6 +28,7 @@ enum node_phase {
 };
 
 struct node {
+    char id[37]; /* a UUID: this worker's address among all */
     struct wh_loop *loop;
     const struct config *config; /* borrowed; replaced by node_reload */
     struct channel_rules *rules;
@@ -38,7 +39,6 @@ struct node {
     struct registry registry;
     struct broker *broker;
     struct presence *presence;
-    char id[37]; /* address of this node for control messages */
     bool broker_is_up;
     char broker_reason[128]; /* why it is down */
     uint64_t broker_down_since_ms;
