@@ -82,6 +82,20 @@ npm_install() { # npm_install DIRECTORY
     fi
 }
 
+# The page as the hub serves it: ours, the official client, and what only this run knows.
+demo_files() { # demo_files DIRECTORY [REDIS_PORT|null]
+    command -v npm >/dev/null || die "no npm: the page needs the centrifuge package from it; \
+apt-get install npm"
+    npm_install web-demo
+    package=web-demo/node_modules/centrifuge
+    rm -rf "$1"
+    mkdir -p "$1" || die "cannot make $1"
+    cp web-demo/*.html web-demo/*.css web-demo/*.js web-demo/*.svg "$1/" &&
+        cp "$package/build/index.mjs" "$1/centrifuge.js" &&
+        cp "$package/LICENSE" "$1/centrifuge.LICENSE" || die "copying the page to $1 failed"
+    [ -z "${2-}" ] || echo "export const setup = { redis_port: $2 };" >"$1/setup.js"
+}
+
 configure_and_build() { # configure_and_build PRESET [cmake options...]: all targets
     preset=$1
     shift
