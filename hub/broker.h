@@ -44,7 +44,10 @@ struct broker_ops {
      * confirmed; WH_EUNAVAILABLE when it did not within 2 s.  After WH_OK the subscription is
      * held through any loss of the link until unsubscribe.
      */
-    void (*subscribe)(struct broker *broker, struct wh_slice channel, broker_done *done, void *user);
+    void (*subscribe)(struct broker *broker,
+                      struct wh_slice channel,
+                      broker_done *done,
+                      void *user);
 
     /* The last local subscriber left.  The broker may keep the channel a while (about 1 s) to
      * absorb churn; publications that arrive meanwhile are still reported. */

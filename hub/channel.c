@@ -107,7 +107,9 @@ void channel_rules_free(struct channel_rules *rules)
 /* Where `mark` first stands in `text`; an empty mark (option switched off) stands nowhere. */
 static const char *find_first(struct wh_slice text, struct wh_slice mark)
 {
-    return mark.len ? memmem(text.ptr, text.len, mark.ptr, mark.len) : NULL;
+    if (mark.len == 0 || text.len < mark.len)
+        return NULL;
+    return memmem(text.ptr, text.len, mark.ptr, mark.len);
 }
 
 static const char *find_last(struct wh_slice text, struct wh_slice mark)
@@ -212,16 +214,17 @@ static bool is_listed(const struct channel_rules *rules, struct wh_slice name, s
     /* "news#" and "news#42," list an empty id, which would let every anonymous client in. */
     if (!boundary || user.len == 0)
         return false;
-    struct wh_slice list =
-        wh_slice_from(name, (size_t)(boundary - name.ptr) + rules->user_boundary.len);
+    const char *start = boundary + rules->user_boundary.len;
+    const char *end = name.ptr + name.len;
     for (;;) {
-        const char *end = find_first(list, rules->user_separator);
-        size_t len = end ? (size_t)(end - list.ptr) : list.len;
-        if (wh_slice_equal(wh_slice(list.ptr, len), user))
+        struct wh_slice list = wh_slice(start, (size_t)(end - start));
+        const char *separator = find_first(list, rules->user_separator);
+        size_t len = separator ? (size_t)(separator - start) : list.len;
+        if (len == user.len && memcmp(start, user.ptr, len) == 0)
             return true;
-        if (!end)
+        if (!separator)
             return false;
-        list = wh_slice_from(list, len + rules->user_separator.len);
+        start = separator + rules->user_separator.len;
     }
 }
 

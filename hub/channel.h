@@ -32,9 +32,9 @@ struct wh_slice channel_namespace(const struct channel_rules *rules, struct wh_s
 bool channel_is_private(const struct channel_rules *rules, struct wh_slice name);
 
 struct channel_actor {
-    struct wh_slice user;  /* "" = anonymous */
-    bool is_subscribed;    /* to the channel in question */
-    bool has_token;        /* a subscription token was sent and verified for this channel */
+    struct wh_slice user; /* "" = anonymous */
+    bool is_subscribed;   /* to the channel in question */
+    bool has_token;       /* a subscription token was sent and verified for this channel */
 };
 
 /* One function per verb, one rule each; options come from channel_resolve of the same name. */

@@ -18,11 +18,7 @@
 #include <inttypes.h>
 #include <wh_version.h>
 
-enum {
-    SUBSCRIBE_TYPE_STREAM = 0,
-    PUBLISH_TYPE_STREAM = 0,
-    LIFETIME_MAX_S = 365 * 24 * 3600
-};
+enum { SUBSCRIBE_TYPE_STREAM = 0, PUBLISH_TYPE_STREAM = 0, LIFETIME_MAX_S = 365 * 24 * 3600 };
 
 /* Pending commands */
 
@@ -124,8 +120,8 @@ bool command_must_wait(const struct session *session, const struct wh_command *c
     if (wh_list_is_empty(&session->pending) || command->id == 0)
         return false;
     const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
-    bool overlaps = last->kind == PENDING_SUBSCRIBE ? command->subscribe != NULL
-                                                    : command->publish != NULL;
+    bool overlaps =
+        last->kind == PENDING_SUBSCRIBE ? command->subscribe != NULL : command->publish != NULL;
     return !overlaps;
 }
 
@@ -147,14 +143,8 @@ static void log_auth_failure(struct session *session, const char *what, const ch
 {
     static struct wh_log_limit limit;
     metrics_count_auth_failure(session->node->metrics, reason);
-    wh_log_limited(&limit,
-                   WH_LOG_INFO,
-                   "command",
-                   "auth_failed",
-                   "session=%s peer=%s command=%s reason=%s",
-                   session->id,
-                   session->peer,
-                   what,
+    wh_log_limited(&limit, WH_LOG_INFO, "command", "auth_failed",
+                   "session=%s peer=%s command=%s reason=%s", session->id, session->peer, what,
                    reason);
 }
 
@@ -175,13 +165,8 @@ static enum wh_code authenticate(struct session *session,
         *out_claims = (struct token_claims){.user = WH_SLICE_LITERAL("")};
         return WH_NO_ERROR;
     }
-    enum wh_err err = token_verify(node->connection_tokens,
-                                   TOKEN_CONNECTION,
-                                   token,
-                                   wh_clock_wall_s(),
-                                   &node->arena,
-                                   out_claims,
-                                   &reason);
+    enum wh_err err = token_verify(node->connection_tokens, TOKEN_CONNECTION, token,
+                                   wh_clock_wall_s(), &node->arena, out_claims, &reason);
     if (err == WH_EEXPIRED && config->client.insecure)
         err = WH_OK; /* claims are filled: only time speaks against it */
     if (err)
@@ -245,8 +230,8 @@ static void handle_connect(struct session *session, const struct wh_command *com
     if (code == WH_NO_ERROR && keep_payload(&session->conn_info, claims.info))
         code = WH_DISCONNECT_SERVER_ERROR;
     if (code == WH_NO_ERROR) {
-        enum wh_err err = registry_attach_user(
-            &node->registry, session, claims.user, node->config->client.user_connection_limit);
+        enum wh_err err = registry_attach_user(&node->registry, session, claims.user,
+                                               node->config->client.user_connection_limit);
         if (err)
             code = err == WH_ELIMIT ? WH_DISCONNECT_CONNECTION_LIMIT : WH_DISCONNECT_SERVER_ERROR;
     }
@@ -259,13 +244,8 @@ static void handle_connect(struct session *session, const struct wh_command *com
         session->expire_at = claims.expire_at;
         session_ready(session);
         reply_connected(session, command->id);
-        wh_log(WH_LOG_DEBUG,
-               "command",
-               "connected",
-               "session=%s user=%.*s encoding=%s",
-               session->id,
-               WH_SLICE_ARGS(claims.user),
-               wh_encoding_name(session->encoding));
+        wh_log(WH_LOG_DEBUG, "command", "connected", "session=%s user=%.*s encoding=%s",
+               session->id, WH_SLICE_ARGS(claims.user), wh_encoding_name(session->encoding));
     }
 }
 
@@ -280,13 +260,9 @@ static void handle_refresh(struct session *session, const struct wh_command *com
         session_close(session, WH_DISCONNECT_BAD_REQUEST);
         return;
     }
-    enum wh_err err = token_verify(node->connection_tokens,
-                                   TOKEN_CONNECTION,
-                                   command->refresh->token,
-                                   wh_clock_wall_s(),
-                                   &node->arena,
-                                   &claims,
-                                   &reason);
+    enum wh_err err =
+        token_verify(node->connection_tokens, TOKEN_CONNECTION, command->refresh->token,
+                     wh_clock_wall_s(), &node->arena, &claims, &reason);
     if (err == WH_OK && !wh_slice_equal(claims.user, session->user->id)) {
         err = WH_EDENIED;
         reason = "other_user";
@@ -324,23 +300,18 @@ static enum wh_code check_subscription_token(struct session *session,
 {
     struct node *node = session->node;
     const char *reason = "";
-    enum wh_err err = token_verify(node->subscription_tokens,
-                                   TOKEN_SUBSCRIPTION,
-                                   token,
-                                   wh_clock_wall_s(),
-                                   &node->arena,
-                                   out_claims,
-                                   &reason);
+    enum wh_err err = token_verify(node->subscription_tokens, TOKEN_SUBSCRIPTION, token,
+                                   wh_clock_wall_s(), &node->arena, out_claims, &reason);
     if (err == WH_EEXPIRED && node->config->client.insecure)
         err = WH_OK;
     if (err) {
         log_auth_failure(session, what, reason);
         return err == WH_EEXPIRED ? WH_ERROR_TOKEN_EXPIRED : WH_ERROR_PERMISSION_DENIED;
     }
-    bool is_ours = wh_slice_equal(out_claims->channel, channel) &&
-                   wh_slice_equal(out_claims->user, session->user->id) &&
-                   (out_claims->client.len == 0 ||
-                    wh_slice_equal_str(out_claims->client, session->id));
+    bool is_ours =
+        wh_slice_equal(out_claims->channel, channel) &&
+        wh_slice_equal(out_claims->user, session->user->id) &&
+        (out_claims->client.len == 0 || wh_slice_equal_str(out_claims->client, session->id));
     if (!is_ours) {
         log_auth_failure(session, what, "other_subject");
         return WH_DISCONNECT_INVALID_TOKEN;
@@ -375,8 +346,8 @@ static enum wh_code admit(struct session *session,
         return code;
     struct channel_actor actor = {.user = session->user->id};
     if (request->token.len > 0) {
-        code = check_subscription_token(
-            session, request->token, request->channel, "subscribe", out_claims);
+        code = check_subscription_token(session, request->token, request->channel, "subscribe",
+                                        out_claims);
         if (code != WH_NO_ERROR)
             return code;
         actor.has_token = true;
@@ -465,8 +436,7 @@ static void handle_subscribe(struct session *session, const struct wh_command *c
         pending = pending_new(session, PENDING_SUBSCRIBE, command->id);
         if (pending == NULL ||
             registry_reserve(&node->registry, session, request->channel, options, &subscription) ||
-            keep_chan_info(subscription, claims.info) ||
-            keep_payload(&pending->data, claims.data))
+            keep_chan_info(subscription, claims.info) || keep_payload(&pending->data, claims.data))
             code = WH_ERROR_INTERNAL;
     }
     if (code == WH_NO_ERROR) {
@@ -524,8 +494,8 @@ static void handle_sub_refresh(struct session *session, const struct wh_command 
     else if (request->token.len == 0)
         code = WH_ERROR_BAD_REQUEST;
     else
-        code = check_subscription_token(
-            session, request->token, request->channel, "sub_refresh", &claims);
+        code = check_subscription_token(session, request->token, request->channel, "sub_refresh",
+                                        &claims);
     if (code == WH_ERROR_PERMISSION_DENIED && subscription) /* a forged token, not a missing one */
         code = WH_DISCONNECT_INVALID_TOKEN;
     if (code == WH_NO_ERROR && wh_payload_is_present(claims.info) &&
@@ -614,8 +584,7 @@ static void handle_publish(struct session *session, const struct wh_command *com
         session_close(session, WH_DISCONNECT_BAD_REQUEST);
         return;
     }
-    struct subscription *subscription =
-        registry_find(&node->registry, session, request->channel);
+    struct subscription *subscription = registry_find(&node->registry, session, request->channel);
     enum wh_code code = admit_publish(session, request, subscription);
     struct pending *pending = NULL;
     if (code == WH_NO_ERROR) {

@@ -26,11 +26,11 @@ struct pending {
     enum pending_kind kind;
     uint32_t id;
     bool is_done;
-    bool in_broker;              /* the broker still holds it: it frees it */
-    uint32_t code;               /* once done: 0 or the error */
+    bool in_broker;                    /* the broker still holds it: it frees it */
+    uint32_t code;                     /* once done: 0 or the error */
     struct subscription *subscription; /* subscribe only; NULL once removed */
-    int64_t ttl;                 /* subscribe only, seconds; 0 = does not expire */
-    struct wh_payload data;      /* subscribe only: from the token, bytes owned */
+    int64_t ttl;                       /* subscribe only, seconds; 0 = does not expire */
+    struct wh_payload data;            /* subscribe only: from the token, bytes owned */
 };
 
 enum { PENDING_MAX = 256 }; /* commands of one session waiting for the broker */

@@ -118,9 +118,8 @@ enum wh_err http_files_load(const char *dir, struct http_files **out_files)
     while (err == WH_OK && (entry = readdir(handle)) != NULL) {
         if (entry->d_name[0] == '.' || content_type_of(entry->d_name) == NULL)
             continue;
-        err = files->by_path.count < FILE_COUNT_MAX
-                  ? add_file(files, dirfd(handle), entry->d_name)
-                  : WH_ELIMIT;
+        err = files->by_path.count < FILE_COUNT_MAX ? add_file(files, dirfd(handle), entry->d_name)
+                                                    : WH_ELIMIT;
     }
     closedir(handle);
     if (err) {

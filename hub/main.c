@@ -91,10 +91,9 @@ static const struct verb verbs[] = {
 
 static void print_help(FILE *out)
 {
-    fprintf(out,
-            "wirehub: real-time hub; WebSocket clients on one side, Redis on the other\n"
-            "\n"
-            "Usage: wirehub VERB [options]     wirehub VERB --help\n\n");
+    fprintf(out, "wirehub: real-time hub; WebSocket clients on one side, Redis on the other\n"
+                 "\n"
+                 "Usage: wirehub VERB [options]     wirehub VERB --help\n\n");
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
         fprintf(out, "  %-14s %s\n", verbs[i].name, verbs[i].help);
     fprintf(out,

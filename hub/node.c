@@ -57,12 +57,8 @@ static void on_broker_state(void *user, bool is_up, const char *reason)
     if (node->broker_is_up && !is_up)
         node->broker_down_since_ms = wh_loop_now_ms(node->loop);
     if (node->broker_is_up != is_up || (!is_up && strcmp(node->broker_reason, reason) != 0))
-        wh_log(is_up ? WH_LOG_INFO : WH_LOG_WARN,
-               "node",
-               is_up ? "broker_up" : "broker_down",
-               "broker=%s reason=%s",
-               node->broker ? node->broker->ops->name : "",
-               reason);
+        wh_log(is_up ? WH_LOG_INFO : WH_LOG_WARN, "node", is_up ? "broker_up" : "broker_down",
+               "broker=%s reason=%s", node->broker ? node->broker->ops->name : "", reason);
     node->broker_is_up = is_up;
     snprintf(node->broker_reason, sizeof(node->broker_reason), "%s", reason);
 }
@@ -97,8 +93,9 @@ static void derived_free(struct derived *derived)
     token_verifier_free(derived->subscription_tokens);
 }
 
-static enum wh_err
-derive(const struct config *config, struct derived *out_derived, struct wh_buf *out_problem)
+static enum wh_err derive(const struct config *config,
+                          struct derived *out_derived,
+                          struct wh_buf *out_problem)
 {
     struct derived derived = {0};
     const struct token_config *subscription = config->client.subscription_token.enabled
@@ -132,12 +129,11 @@ static enum wh_err make_ping_frames(struct node *node)
 {
     for (int i = 0; i < WH_ENCODING_COUNT; i++) {
         wh_buf_reset(&node->scratch);
-        enum wh_err err = wh_encode(
-            (enum wh_encoding)i, &wh_reply_schema, &(struct wh_reply){0}, 0, &node->scratch);
+        enum wh_err err = wh_encode((enum wh_encoding)i, &wh_reply_schema, &(struct wh_reply){0}, 0,
+                                    &node->scratch);
         if (err == WH_OK)
             err = wh_frame_new(wh_encoding_opcode((enum wh_encoding)i),
-                               wh_buf_slice(&node->scratch),
-                               &node->ping_frames[i]);
+                               wh_buf_slice(&node->scratch), &node->ping_frames[i]);
         if (err)
             return err;
     }
@@ -197,8 +193,8 @@ void node_deinit(struct node *node)
     wh_arena_deinit(&node->arena);
     wh_buf_deinit(&node->scratch);
     wh_buf_deinit(&node->replies);
-    derived_free(&(struct derived){
-        node->rules, node->connection_tokens, node->subscription_tokens});
+    derived_free(
+        &(struct derived){node->rules, node->connection_tokens, node->subscription_tokens});
 }
 
 /* Reload */
@@ -206,8 +202,7 @@ void node_deinit(struct node *node)
 /* Channels whose namespace is gone keep their subscribers; nobody new may join. */
 static const struct channel_options nothing_allowed;
 
-enum wh_err
-node_reload(struct node *node, const struct config *config, struct wh_buf *out_problem)
+enum wh_err node_reload(struct node *node, const struct config *config, struct wh_buf *out_problem)
 {
     struct derived derived;
     enum wh_err err = derive(config, &derived, out_problem);
@@ -245,7 +240,8 @@ static void on_drain_timer(struct wh_timer *timer)
 {
     struct node *node = WH_CONTAINER_OF(timer, struct node, drain_timer);
     struct drain_step step = drain_step(node);
-    WH_LIST_EACH(link, &node->sessions) {
+    WH_LIST_EACH(link, &node->sessions)
+    {
         struct session *session = WH_CONTAINER_OF(link, struct session, link);
         if (step.quota == 0)
             break;
@@ -267,13 +263,8 @@ void node_drain(struct node *node, void (*drained)(void *user), void *user)
     node->drained = drained;
     node->drained_user = user;
     node->drain_started_ms = wh_loop_now_ms(node->loop) + node->config->drain.delay_ms;
-    wh_log(WH_LOG_INFO,
-           "node",
-           "drain",
-           "sessions=%zu delay_ms=%" PRIu64 " spread_ms=%" PRIu64,
-           node->session_count,
-           node->config->drain.delay_ms,
-           node->config->drain.spread_ms);
+    wh_log(WH_LOG_INFO, "node", "drain", "sessions=%zu delay_ms=%" PRIu64 " spread_ms=%" PRIu64,
+           node->session_count, node->config->drain.delay_ms, node->config->drain.spread_ms);
     wh_timer_init(&node->drain_timer, on_drain_timer);
     wh_loop_timer_start(node->loop, &node->drain_timer, node->config->drain.delay_ms);
 }
@@ -291,16 +282,11 @@ bool node_is_ready(const struct node *node, struct wh_buf *out_json)
     } else {
         char text[sizeof(node->broker_reason) + 64];
         uint64_t down_ms = wh_loop_now_ms(node->loop) - node->broker_down_since_ms;
-        snprintf(text,
-                 sizeof(text),
-                 "down %" PRIu64 ".%" PRIu64 "s: %s",
-                 down_ms / 1000,
-                 down_ms % 1000 / 100,
-                 node->broker_reason);
+        snprintf(text, sizeof(text), "down %" PRIu64 ".%" PRIu64 "s: %s", down_ms / 1000,
+                 down_ms % 1000 / 100, node->broker_reason);
         wh_json_write_string(out_json, wh_slice_from_str(text));
     }
-    wh_buf_printf(
-        out_json, ",\"draining\":%s}}\n", node->phase == NODE_SERVING ? "false" : "true");
+    wh_buf_printf(out_json, ",\"draining\":%s}}\n", node->phase == NODE_SERVING ? "false" : "true");
     return is_ready;
 }
 

@@ -44,15 +44,15 @@ struct node {
 
     struct wh_list sessions; /* all that are not closing */
     size_t session_count;
-    struct wh_list dirty;    /* sessions with frames to write at the end of the turn */
-    struct wh_list doomed;   /* sessions to close at the end of the turn */
+    struct wh_list dirty;  /* sessions with frames to write at the end of the turn */
+    struct wh_list doomed; /* sessions to close at the end of the turn */
     struct wh_task at_turn_end;
 
     struct wh_frame *ping_frames[WH_ENCODING_COUNT];
-    struct wh_arena arena;       /* of the message being processed */
-    struct wh_buf scratch;       /* of the function that uses it; never across a call */
-    struct wh_buf replies;       /* replies of one session not yet made into a frame */
-    struct session *replies_to;  /* NULL = none */
+    struct wh_arena arena;      /* of the message being processed */
+    struct wh_buf scratch;      /* of the function that uses it; never across a call */
+    struct wh_buf replies;      /* replies of one session not yet made into a frame */
+    struct session *replies_to; /* NULL = none */
 
     struct wh_timer drain_timer;
     uint64_t drain_started_ms; /* when drain.delay is over */
@@ -81,8 +81,9 @@ void node_deinit(struct node *node);
  * Work with a new, valid config from now on; after WH_OK the old one is no longer referred to.
  * WH_EINVAL with a text when a key in it is unusable: nothing changed.
  */
-WH_MUST_CHECK enum wh_err
-node_reload(struct node *node, const struct config *config, struct wh_buf *out_problem);
+WH_MUST_CHECK enum wh_err node_reload(struct node *node,
+                                      const struct config *config,
+                                      struct wh_buf *out_problem);
 
 /* Close all sessions with 3001, spread over drain.spread; `drained` once nobody is left. */
 void node_drain(struct node *node, void (*drained)(void *user), void *user);

@@ -110,7 +110,8 @@ struct subscription *registry_find(struct registry *registry,
     const struct channel *channel = registry_channel(registry, name);
     if (channel == NULL)
         return NULL;
-    WH_LIST_EACH(link, &session->subscriptions) {
+    WH_LIST_EACH(link, &session->subscriptions)
+    {
         struct subscription *subscription =
             WH_CONTAINER_OF(link, struct subscription, session_link);
         if (subscription->channel == channel)
@@ -245,15 +246,9 @@ static void skip_encoding(struct registry *registry,
 {
     struct subscriber_array *array = &channel->subscribers[encoding];
     static struct wh_log_limit limit;
-    wh_log_limited(&limit,
-                   WH_LOG_WARN,
-                   "registry",
-                   "publication_unrepresentable",
-                   "channel=%.*s encoding=%s subscribers=%u plain=%d",
-                   WH_SLICE_ARGS(channel->name),
-                   wh_encoding_name(encoding),
-                   array->count,
-                   is_plain);
+    wh_log_limited(&limit, WH_LOG_WARN, "registry", "publication_unrepresentable",
+                   "channel=%.*s encoding=%s subscribers=%u plain=%d", WH_SLICE_ARGS(channel->name),
+                   wh_encoding_name(encoding), array->count, is_plain);
     metrics_add(registry->node->metrics, METRIC_PUBLICATIONS_UNREPRESENTABLE, array->count);
     if (is_plain)
         return;

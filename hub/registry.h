@@ -33,8 +33,8 @@ struct subscription {
     struct wh_list session_link; /* on session->subscriptions */
     uint32_t slot;               /* in the channel's array of the session's encoding; if ACTIVE */
     enum subscription_state state;
-    int64_t expire_at;           /* unix seconds; 0 = never */
-    char *chan_info;             /* owned copy of a payload; NULL = none */
+    int64_t expire_at; /* unix seconds; 0 = never */
+    char *chan_info;   /* owned copy of a payload; NULL = none */
     size_t chan_info_len;
     enum wh_payload_kind chan_info_kind;
 };
@@ -51,8 +51,8 @@ struct subscriber_array {
 };
 
 enum channel_link {
-    CHANNEL_UNLINKED,   /* the broker does not carry it to us */
-    CHANNEL_LINKING,    /* asked, not confirmed */
+    CHANNEL_UNLINKED, /* the broker does not carry it to us */
+    CHANNEL_LINKING,  /* asked, not confirmed */
     CHANNEL_LINKED
 };
 
@@ -60,11 +60,11 @@ struct channel {
     struct wh_slice name; /* stored behind the struct */
     const struct channel_options *options;
     struct subscriber_array subscribers[WH_ENCODING_COUNT];
-    uint32_t reserved;          /* subscriptions, pending ones included */
+    uint32_t reserved; /* subscriptions, pending ones included */
     enum channel_link link;
-    uint64_t link_id;           /* which request to the broker LINKING waits for */
-    struct wh_list waiting;     /* of struct pending: subscribe commands that wait for LINKED */
-    struct wh_list batch_link;  /* on registry->batches while something is batched */
+    uint64_t link_id;          /* which request to the broker LINKING waits for */
+    struct wh_list waiting;    /* of struct pending: subscribe commands that wait for LINKED */
+    struct wh_list batch_link; /* on registry->batches while something is batched */
     struct wh_buf batch[WH_ENCODING_COUNT]; /* ready frames of this turn */
 };
 

@@ -38,15 +38,15 @@
 #include <unistd.h>
 
 enum {
-    RX_BUFFER = 1024,          /* memory per connection */
-    TX_PACKET = 4 << 20,       /* lws cuts writes at this; ours are bounded elsewhere */
-    ACCEPTS_PER_TURN = 64,     /* then others get their turn */
-    HANDSHAKE_TIMEOUT_S = 10,  /* request line to upgrade */
-    KEEPALIVE_TIMEOUT_S = 30,  /* idle plain HTTP */
-    HEADER_BYTES_MAX = 8192,   /* of a request */
-    HEADER_POOL = 8192,        /* requests being parsed at once */
-    ACCEPT_PAUSE_MS = 100,     /* out of descriptors: wait for some to come back */
-    KEY_LEN = 24               /* base64 of 16 bytes */
+    RX_BUFFER = 1024,         /* memory per connection */
+    TX_PACKET = 4 << 20,      /* lws cuts writes at this; ours are bounded elsewhere */
+    ACCEPTS_PER_TURN = 64,    /* then others get their turn */
+    HANDSHAKE_TIMEOUT_S = 10, /* request line to upgrade */
+    KEEPALIVE_TIMEOUT_S = 30, /* idle plain HTTP */
+    HEADER_BYTES_MAX = 8192,  /* of a request */
+    HEADER_POOL = 8192,       /* requests being parsed at once */
+    ACCEPT_PAUSE_MS = 100,    /* out of descriptors: wait for some to come back */
+    KEY_LEN = 24              /* base64 of 16 bytes */
 };
 
 struct connection {
@@ -59,7 +59,8 @@ struct connection {
     struct wh_buf message; /* the pieces so far */
     size_t held;           /* what lws keeps of our last write */
     struct wh_timer kill_timer;
-    bool is_closing;
+    bool is_closing; /* nothing but a close frame is sent any more */
+    bool is_close_sent;
     uint32_t close_code;
     const char *close_reason;
 };
@@ -93,12 +94,10 @@ static struct connection *connection_of(struct transport *transport)
     return WH_CONTAINER_OF(transport, struct connection, base);
 }
 
-static bool connection_write(struct transport *transport, struct wh_slice wire)
+/* As much as the kernel takes; lws keeps the rest and sends it before anything else. */
+static bool write_bytes(struct connection *connection, struct wh_slice wire)
 {
-    struct connection *connection = connection_of(transport);
     ssize_t sent = 0;
-    if (connection->wsi == NULL || connection->is_closing)
-        return true; /* the session ends with the CLOSED callback; nothing reads this any more */
     if (!connection->is_tls && !lws_partial_buffered(connection->wsi)) {
         sent = send(connection->fd, wire.ptr, wire.len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent == (ssize_t)wire.len)
@@ -111,12 +110,19 @@ static bool connection_write(struct transport *transport, struct wh_slice wire)
     size_t left = wire.len - (size_t)sent;
     if (lws_write(connection->wsi,
                   (unsigned char *)(uintptr_t)(wire.ptr + sent), /* RAW only reads it */
-                  left,
-                  LWS_WRITE_RAW) < 0)
+                  left, LWS_WRITE_RAW) < 0)
         return false;
-    transport->is_busy = lws_partial_buffered(connection->wsi) != 0;
-    connection->held = transport->is_busy ? left : 0;
+    connection->base.is_busy = lws_partial_buffered(connection->wsi) != 0;
+    connection->held = connection->base.is_busy ? left : 0;
     return true;
+}
+
+static bool connection_write(struct transport *transport, struct wh_slice wire)
+{
+    struct connection *connection = connection_of(transport);
+    if (connection->is_closing)
+        return true; /* the session ends with the CLOSED callback; nothing reads this any more */
+    return write_bytes(connection, wire);
 }
 
 static size_t connection_held_bytes(struct transport *transport)
@@ -127,21 +133,42 @@ static size_t connection_held_bytes(struct transport *transport)
 static void connection_want_write(struct transport *transport)
 {
     struct connection *connection = connection_of(transport);
-    if (connection->wsi)
-        lws_callback_on_writable(connection->wsi);
+    lws_callback_on_writable(connection->wsi);
 }
 
 static void connection_want_read(struct transport *transport, bool on)
 {
     struct connection *connection = connection_of(transport);
-    if (connection->wsi)
-        lws_rx_flow_control(connection->wsi, on);
+    lws_rx_flow_control(connection->wsi, on);
 }
 
 static void on_kill_timer(struct wh_timer *timer)
 {
     struct connection *connection = WH_CONTAINER_OF(timer, struct connection, kill_timer);
     lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+}
+
+/*
+ * The close frame is ours too: with the libuv plugin this lws closes the socket before it has sent
+ * the reason of lws_close_reason.  The peer's answer comes as WS_PEER_INITIATED_CLOSE.
+ */
+static void send_close_frame(struct connection *connection)
+{
+    char frame[2 + 125];
+    if (connection->is_close_sent || connection->base.is_busy ||
+        connection->close_reason == NULL) /* the peer closes: lws answers */
+        return;
+    size_t reason_len = strlen(connection->close_reason);
+    if (reason_len > sizeof(frame) - 4)
+        reason_len = sizeof(frame) - 4;
+    frame[0] = (char)0x88; /* FIN, opcode close (RFC 6455 §5.5.1) */
+    frame[1] = (char)(2 + reason_len);
+    frame[2] = (char)(connection->close_code >> 8);
+    frame[3] = (char)(connection->close_code & 0xff);
+    memcpy(frame + 4, connection->close_reason, reason_len);
+    connection->is_close_sent = true;
+    if (!write_bytes(connection, wh_slice(frame, 4 + reason_len)))
+        lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
 }
 
 static void connection_close(struct transport *transport,
@@ -156,8 +183,8 @@ static void connection_close(struct transport *transport,
     connection->close_code = code;
     connection->close_reason = reason;
     lws_rx_flow_control(connection->wsi, 1); /* or the peer's close frame is never seen */
-    lws_callback_on_writable(connection->wsi);
     wh_loop_timer_start(connection->server->node->loop, &connection->kill_timer, timeout_ms);
+    send_close_frame(connection);
 }
 
 static const struct transport_ops connection_ops = {
@@ -176,11 +203,20 @@ struct refusal {
     enum metric metric;
 };
 
+/* The value without white space around it, "" when absent; false when it does not fit. */
 static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
 {
     out[0] = '\0';
-    return lws_hdr_total_length(wsi, token) == 0 ||
-           lws_hdr_copy(wsi, out, (int)size, token) >= 0;
+    if (lws_hdr_total_length(wsi, token) == 0)
+        return true;
+    int len = lws_hdr_copy(wsi, out, (int)size, token);
+    if (len < 0)
+        return false;
+    while (len > 0 && (out[len - 1] == ' ' || out[len - 1] == '\t'))
+        out[--len] = '\0';
+    size_t blanks = strspn(out, " \t");
+    memmove(out, out + blanks, (size_t)len - blanks + 1);
+    return true;
 }
 
 static void to_lower(char *text)
@@ -242,7 +278,18 @@ static bool is_subprotocol_known(struct lws *wsi)
 static bool has_header(struct lws *wsi, enum lws_token_indexes token, const char *value)
 {
     char text[64];
-    return copy_header(wsi, token, text, sizeof(text)) && strcmp(text, value) == 0;
+    return copy_header(wsi, token, text, sizeof(text)) && strcasecmp(text, value) == 0;
+}
+
+static bool lists_token(struct lws *wsi, enum lws_token_indexes token, const char *value)
+{
+    char text[256], *rest = text, *item;
+    if (!copy_header(wsi, token, text, sizeof(text)))
+        return false;
+    while ((item = strsep(&rest, ", \t")) != NULL)
+        if (strcasecmp(item, value) == 0)
+            return true;
+    return false;
 }
 
 static bool is_over_rate(struct server *server)
@@ -271,6 +318,12 @@ static struct refusal check_handshake(struct server *server, struct lws *wsi)
         refusal = (struct refusal){404, "no WebSocket endpoint here\n", handshake.metric};
     else if (!has_header(wsi, WSI_TOKEN_HTTP, "HTTP/1.1"))
         refusal.text = "a WebSocket handshake needs HTTP/1.1\n";
+    else if (lws_hdr_total_length(wsi, WSI_TOKEN_HOST) == 0)
+        refusal.text = "the Host header is missing\n";
+    else if (!has_header(wsi, WSI_TOKEN_UPGRADE, "websocket"))
+        refusal.text = "the only upgrade here is to websocket\n"; /* lws would do h2c as well */
+    else if (!lists_token(wsi, WSI_TOKEN_CONNECTION, "upgrade"))
+        refusal.text = "the Connection header does not say Upgrade\n";
     else if (!has_header(wsi, WSI_TOKEN_VERSION, "13"))
         refusal = (struct refusal){426, "only WebSocket version 13\n", handshake.metric};
     else if (!is_key_valid(wsi))
@@ -279,18 +332,15 @@ static struct refusal check_handshake(struct server *server, struct lws *wsi)
         refusal.text = "no offered subprotocol is known: centrifuge-json, centrifuge-msgpack, "
                        "centrifuge-protobuf\n";
     else if (!is_origin_allowed(config, wsi))
-        refusal = (struct refusal){
-            403, "this origin is not allowed\n", METRIC_CONNECTIONS_REFUSED_ORIGIN};
+        refusal = (struct refusal){403, "this origin is not allowed\n",
+                                   METRIC_CONNECTIONS_REFUSED_ORIGIN};
     else if (server->node->phase != NODE_SERVING)
-        refusal =
-            (struct refusal){503, "shutting down\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
+        refusal = (struct refusal){503, "shutting down\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
     else if (config->client.connection_limit &&
              server->connection_count >= config->client.connection_limit)
-        refusal =
-            (struct refusal){503, "connection limit\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
+        refusal = (struct refusal){503, "connection limit\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
     else if (is_over_rate(server))
-        refusal =
-            (struct refusal){503, "connection rate limit\n", METRIC_CONNECTIONS_REFUSED_RATE};
+        refusal = (struct refusal){503, "connection rate limit\n", METRIC_CONNECTIONS_REFUSED_RATE};
     else
         refusal.status = 0;
     return refusal;
@@ -337,8 +387,7 @@ static int on_established(struct server *server, struct lws *wsi)
     lws_set_opaque_user_data(wsi, connection);
     server->connection_count++;
     metrics_add(server->node->metrics,
-                (enum metric)((int)METRIC_CONNECTIONS_TOTAL_JSON + (int)encoding),
-                1);
+                (enum metric)((int)METRIC_CONNECTIONS_TOTAL_JSON + (int)encoding), 1);
     return 0;
 }
 
@@ -373,18 +422,14 @@ static int on_receive(struct connection *connection, struct lws *wsi, const void
     return 0;
 }
 
-static int on_writeable(struct connection *connection, struct lws *wsi)
+static int on_writeable(struct connection *connection)
 {
     connection->base.is_busy = false;
     connection->held = 0;
-    if (connection->is_closing) {
-        lws_close_reason(wsi,
-                         (enum lws_close_status)connection->close_code,
-                         (unsigned char *)(uintptr_t)connection->close_reason,
-                         strlen(connection->close_reason));
-        return -1;
-    }
-    session_writable(connection->session);
+    if (connection->is_closing)
+        send_close_frame(connection);
+    else
+        session_writable(connection->session);
     return 0;
 }
 
@@ -393,25 +438,29 @@ static void on_closed(struct connection *connection, struct lws *wsi)
     struct server *server = connection->server;
     lws_set_opaque_user_data(wsi, NULL);
     wh_loop_timer_stop(server->node->loop, &connection->kill_timer);
-    connection->wsi = NULL;
-    connection->is_closing = true;
     session_transport_closed(connection->session);
     server->connection_count--;
     wh_buf_deinit(&connection->message);
     wh_free(connection);
 }
 
-/* A 1-byte payload is no close code: a protocol error, not something to echo (RFC 6455 §5.5.1);
- * codes from 5000 on are nobody's (§7.4.2). */
-static int on_peer_close(struct connection *connection, struct lws *wsi, const unsigned char *in, size_t len)
+/*
+ * The answer to our close frame ends the connection.  A close of the peer's own is echoed by lws,
+ * but not a 1-byte payload, which is no code (RFC 6455 §5.5.1), nor codes from 5000 on (§7.4.2).
+ */
+static int on_peer_close(struct connection *connection,
+                         struct lws *wsi,
+                         const unsigned char *in,
+                         size_t len)
 {
+    if (connection->is_close_sent)
+        return -1;
     connection->is_closing = true; /* nothing is sent after the answering close frame */
     bool is_legal = len == 0 || (len >= 2 && (in[0] << 8 | in[1]) < 5000);
-    if (!is_legal) {
-        lws_close_reason(wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
-        return -1;
-    }
-    return 0;
+    if (is_legal)
+        return 0;
+    lws_close_reason(wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
+    return -1;
 }
 
 /* HTTP */
@@ -459,21 +508,15 @@ static int send_response(struct lws *wsi,
     struct wh_buf head = {0};
     struct wh_slice body = response->body.ptr ? response->body : wh_buf_slice(&response->owned);
     wh_buf_append(&head, "0123456789abcdef", LWS_PRE); /* room that lws wants before the bytes */
-    wh_buf_printf(&head,
-                  "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
-                  response->status,
-                  reason_phrase(response->status),
-                  response->content_type,
-                  body.len,
-                  response->headers ? response->headers : "",
+    wh_buf_printf(&head, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
+                  response->status, reason_phrase(response->status), response->content_type,
+                  body.len, response->headers ? response->headers : "",
                   keep_alive ? "" : "Connection: close\r\n");
     if (has_body)
         wh_buf_append_slice(&head, body);
     int result = -1;
     if (wh_buf_error(&head) == WH_OK)
-        result = lws_write(wsi,
-                           (unsigned char *)head.ptr + LWS_PRE,
-                           head.len - LWS_PRE,
+        result = lws_write(wsi, (unsigned char *)head.ptr + LWS_PRE, head.len - LWS_PRE,
                            LWS_WRITE_HTTP_FINAL);
     wh_buf_deinit(&head);
     if (result < 0 || !keep_alive)
@@ -502,14 +545,8 @@ static int on_upgrade(struct server *server, struct lws *wsi)
         return 0;
     metrics_add(server->node->metrics, refusal.metric, 1);
     static struct wh_log_limit limit;
-    wh_log_limited(&limit,
-                   WH_LOG_INFO,
-                   "server",
-                   "upgrade_refused",
-                   "status=%u reason=%.*s",
-                   refusal.status,
-                   (int)strcspn(refusal.text, "\n"),
-                   refusal.text);
+    wh_log_limited(&limit, WH_LOG_INFO, "server", "upgrade_refused", "status=%u reason=%.*s",
+                   refusal.status, (int)strcspn(refusal.text, "\n"), refusal.text);
     struct http_response response = {
         .status = refusal.status,
         .content_type = "text/plain; charset=utf-8",
@@ -552,7 +589,7 @@ static int on_lws_event(struct lws *wsi,
     case LWS_CALLBACK_RECEIVE:
         return on_receive(connection, wsi, in, len);
     case LWS_CALLBACK_SERVER_WRITEABLE:
-        return on_writeable(connection, wsi);
+        return on_writeable(connection);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
         return on_peer_close(connection, wsi, in, len);
     default:
@@ -681,13 +718,8 @@ static const lws_retry_bo_t no_validity_checks = {0};
 static void on_lws_log(int level, const char *line)
 {
     static struct wh_log_limit limit; /* strangers cause most of these */
-    wh_log_limited(&limit,
-                   level & LLL_ERR ? WH_LOG_WARN : WH_LOG_DEBUG,
-                   "server",
-                   "libwebsockets",
-                   "text=%.*s",
-                   (int)strcspn(line, "\n"),
-                   line);
+    wh_log_limited(&limit, level & LLL_ERR ? WH_LOG_WARN : WH_LOG_DEBUG, "server", "libwebsockets",
+                   "text=%.*s", (int)strcspn(line, "\n"), line);
 }
 
 static bool make_vhost(struct server *server, struct wh_buf *out_problem)
@@ -724,8 +756,7 @@ static bool make_context(struct server *server, struct wh_buf *out_problem)
     struct lws_context_creation_info info = {0};
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_VALIDATE_UTF8 |
-                   LWS_SERVER_OPTION_UV_NO_SIGSEGV_SIGFPE_SPIN;
+                   LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_UV_NO_SIGSEGV_SIGFPE_SPIN;
     if (server->node->config->http_server.tls.enabled)
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     info.foreign_loops = loops;
@@ -738,9 +769,8 @@ static bool make_context(struct server *server, struct wh_buf *out_problem)
     info.retry_and_idle_policy = &no_validity_checks;
     server->context = lws_create_context(&info);
     if (server->context == NULL)
-        wh_buf_append_str(out_problem,
-                          "libwebsockets cannot start on libuv; is the package "
-                          "libwebsockets-evlib-uv installed?");
+        wh_buf_append_str(out_problem, "libwebsockets cannot start on libuv; is the package "
+                                       "libwebsockets-evlib-uv installed?");
     return server->context != NULL && make_vhost(server, out_problem);
 }
 

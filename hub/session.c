@@ -110,15 +110,13 @@ static void detach(struct session *session)
     struct node *node = session->node;
     if (session->state == SESSION_READY)
         metrics_add(node->metrics,
-                    (enum metric)((int)METRIC_CONNECTIONS_JSON + (int)session->encoding),
-                    -1);
+                    (enum metric)((int)METRIC_CONNECTIONS_JSON + (int)session->encoding), -1);
     if (node->replies_to == session) /* while it may still queue: they leave before the close */
         session_end_replies(node);
     session->state = SESSION_CLOSING;
     command_abandon(session);
     WH_LIST_EACH(link, &session->subscriptions)
-        registry_remove(&node->registry,
-                        WH_CONTAINER_OF(link, struct subscription, session_link));
+    registry_remove(&node->registry, WH_CONTAINER_OF(link, struct subscription, session_link));
     registry_detach_user(&node->registry, session);
     wh_list_remove(&session->link);
     wh_list_remove(&session->doomed_link);
@@ -132,8 +130,8 @@ static void close_transport(struct session *session, uint64_t timeout_ms)
     wh_loop_timer_stop(session->node->loop, &session->timer);
     wh_list_remove(&session->dirty_link);
     queue_clear(session);
-    transport->ops->close(
-        transport, session->doom_code, wh_code_text(session->doom_code), timeout_ms);
+    transport->ops->close(transport, session->doom_code, wh_code_text(session->doom_code),
+                          timeout_ms);
 }
 
 void session_close(struct session *session, uint32_t code)
@@ -146,16 +144,9 @@ void session_close(struct session *session, uint32_t code)
     session->doom_code = code;
     metrics_count_code(node->metrics, METRIC_DISCONNECTS, code);
     static struct wh_log_limit limit;
-    wh_log_limited(&limit,
-                   WH_LOG_INFO,
-                   "session",
-                   "close",
+    wh_log_limited(&limit, WH_LOG_INFO, "session", "close",
                    "session=%s peer=%s code=%" PRIu32 " reason=%s queued_bytes=%zu age_ms=%" PRIu64,
-                   session->id,
-                   session->peer,
-                   code,
-                   wh_code_text(code),
-                   queued,
+                   session->id, session->peer, code, wh_code_text(code), queued,
                    wh_loop_now_ms(node->loop) - session->opened_ms);
     if (code == WH_DISCONNECT_SLOW || code == WH_DISCONNECT_CONNECTION_CLOSED) {
         if (code == WH_DISCONNECT_SLOW)
@@ -201,9 +192,8 @@ static void mark_dirty(struct session *session)
 
 static bool is_over_limit(const struct session *session, size_t more)
 {
-    size_t held = session->transport->is_busy
-                      ? session->transport->ops->held_bytes(session->transport)
-                      : 0;
+    size_t held =
+        session->transport->is_busy ? session->transport->ops->held_bytes(session->transport) : 0;
     return session->queue.bytes + held + more > session->node->config->client.queue_max_size;
 }
 
@@ -318,8 +308,8 @@ void session_end_replies(struct node *node)
     struct wh_frame *frame;
     enum wh_err err = wh_buf_error(&node->replies);
     if (err == WH_OK)
-        err = wh_frame_new(
-            wh_encoding_opcode(session->encoding), wh_buf_slice(&node->replies), &frame);
+        err = wh_frame_new(wh_encoding_opcode(session->encoding), wh_buf_slice(&node->replies),
+                           &frame);
     wh_buf_reset(&node->replies);
     if (err) {
         session_doom(session, WH_DISCONNECT_SERVER_ERROR);
@@ -337,8 +327,7 @@ static void collect(struct session *session, const struct wh_reply *reply)
     if (node->replies_to != session || node->replies.len > WRITE_BYTES_MAX)
         session_end_replies(node);
     node->replies_to = session;
-    enum wh_err err =
-        wh_encode(session->encoding, &wh_reply_schema, reply, 0, &node->replies);
+    enum wh_err err = wh_encode(session->encoding, &wh_reply_schema, reply, 0, &node->replies);
     if (err == WH_EENCODING) {
         if (node->replies.len == 0)
             node->replies_to = NULL;
@@ -416,9 +405,8 @@ static void run(struct session *session, struct wh_slice frame)
         if (err == WH_EEND && before.ptr != frame.ptr)
             return;
         if (err) {
-            session_close(session,
-                          err == WH_ENOMEM ? WH_DISCONNECT_SERVER_ERROR
-                                           : WH_DISCONNECT_BAD_REQUEST);
+            session_close(session, err == WH_ENOMEM ? WH_DISCONNECT_SERVER_ERROR
+                                                    : WH_DISCONNECT_BAD_REQUEST);
             return;
         }
         if (is_congested(session) || command_must_wait(session, &command)) {
@@ -506,10 +494,8 @@ static void schedule(struct session *session)
     if (session->pong_due)
         due = earlier(due, session->pong_by_ms);
     if (session->expire_at)
-        due = earlier(due,
-                      wall_to_monotonic(session,
-                                        session->expire_at,
-                                        node->config->client.expired_close_delay_ms));
+        due = earlier(due, wall_to_monotonic(session, session->expire_at,
+                                             node->config->client.expired_close_delay_ms));
     due = earlier(due, session->subs_check_at_ms);
     if (due == 0) {
         wh_loop_timer_stop(node->loop, &session->timer);
@@ -537,7 +523,8 @@ static void check_subscriptions(struct session *session, uint64_t now)
     int64_t grace_s = (int64_t)(node->config->client.expired_sub_close_delay_ms / 1000);
     int64_t wall = wh_clock_wall_s();
     bool any = false;
-    WH_LIST_EACH(link, &session->subscriptions) {
+    WH_LIST_EACH(link, &session->subscriptions)
+    {
         struct subscription *subscription =
             WH_CONTAINER_OF(link, struct subscription, session_link);
         if (subscription->expire_at == 0 || subscription->state != SUBSCRIPTION_ACTIVE)
@@ -550,9 +537,8 @@ static void check_subscriptions(struct session *session, uint64_t now)
             .code = WH_UNSUBSCRIBE_EXPIRED,
             .reason = wh_slice_from_str(wh_code_text(WH_UNSUBSCRIBE_EXPIRED)),
         };
-        session_push(session,
-                     &(struct wh_push){.channel = subscription->channel->name,
-                                       .unsubscribe = &push});
+        session_push(session, &(struct wh_push){.channel = subscription->channel->name,
+                                                .unsubscribe = &push});
         metrics_count_code(node->metrics, METRIC_UNSUBSCRIBES, WH_UNSUBSCRIBE_EXPIRED);
         registry_remove(&node->registry, subscription);
     }
@@ -582,8 +568,8 @@ static void on_timer(struct wh_timer *timer)
         return;
     }
     if (session->expire_at &&
-        wh_clock_wall_ms() >= session->expire_at * 1000 +
-                                  (int64_t)node->config->client.expired_close_delay_ms) {
+        wh_clock_wall_ms() >=
+            session->expire_at * 1000 + (int64_t)node->config->client.expired_close_delay_ms) {
         session_close(session, WH_DISCONNECT_EXPIRED);
         return;
     }
@@ -601,8 +587,7 @@ void session_ready(struct session *session)
     struct node *node = session->node;
     uint64_t interval = node->config->client.ping_interval_ms;
     session->state = SESSION_READY;
-    metrics_add(node->metrics,
-                (enum metric)((int)METRIC_CONNECTIONS_JSON + (int)session->encoding),
+    metrics_add(node->metrics, (enum metric)((int)METRIC_CONNECTIONS_JSON + (int)session->encoding),
                 1);
     if (interval) /* the first ping anywhere in the second half, so that pings spread */
         session->ping_at_ms =
@@ -619,7 +604,8 @@ void session_refuse(struct session *session)
 void session_reschedule(struct session *session)
 {
     session->subs_check_at_ms = 0;
-    WH_LIST_EACH(link, &session->subscriptions) {
+    WH_LIST_EACH(link, &session->subscriptions)
+    {
         struct subscription *subscription =
             WH_CONTAINER_OF(link, struct subscription, session_link);
         if (subscription->expire_at)

@@ -35,30 +35,30 @@ struct session {
     struct transport *transport;
     enum wh_encoding encoding;
     enum session_state state;
-    bool pong_due;     /* a ping is unanswered */
-    bool input_held;   /* the transport was told to stop reading */
-    bool is_running;   /* inside session_receive: input is not resumed recursively */
+    bool pong_due;                /* a ping is unanswered */
+    bool input_held;              /* the transport was told to stop reading */
+    bool is_running;              /* inside session_receive: input is not resumed recursively */
     struct wh_list link;          /* node->sessions */
     struct wh_list dirty_link;    /* node->dirty */
     struct wh_list doomed_link;   /* node->doomed */
     struct wh_list user_link;     /* user->sessions */
     struct wh_list subscriptions; /* struct subscription.session_link */
     uint32_t subscription_count;
-    struct wh_list pending;       /* struct pending: commands not answered yet, in order */
+    struct wh_list pending; /* struct pending: commands not answered yet, in order */
     uint32_t pending_count;
     struct session_queue queue;
-    struct wh_buf held;           /* messages that wait, each behind its length */
+    struct wh_buf held; /* messages that wait, each behind its length */
     struct wh_timer timer;
-    uint64_t ping_at_ms;          /* monotonic; 0 = no pings */
+    uint64_t ping_at_ms; /* monotonic; 0 = no pings */
     uint64_t pong_by_ms;
-    uint64_t subs_check_at_ms;    /* next look at expiring subscriptions; 0 = none expire */
-    int64_t expire_at;            /* unix seconds; 0 = never */
-    struct user *user;            /* NULL before connect */
+    uint64_t subs_check_at_ms; /* next look at expiring subscriptions; 0 = none expire */
+    int64_t expire_at;         /* unix seconds; 0 = never */
+    struct user *user;         /* NULL before connect */
     uint64_t opened_ms;
-    uint32_t doom_code;           /* why it is on node->doomed */
+    uint32_t doom_code; /* why it is on node->doomed */
     char id[37];
-    struct wh_payload conn_info;  /* bytes owned */
-    char peer[48];                /* remote address, for the log */
+    struct wh_payload conn_info; /* bytes owned */
+    char peer[48];               /* remote address, for the log */
 };
 
 /* A new session in state NEW on `transport`.  WH_ENOMEM. */

@@ -94,12 +94,8 @@ static void on_reload(uv_signal_t *handle, int number)
         config_free(worker->reloaded);
         worker->reloaded = config;
         wh_log_set_level(config->log.level);
-        wh_log(WH_LOG_INFO,
-               "worker",
-               "reloaded",
-               "changed=%s restart_needed=%s",
-               wh_buf_cstr(&reloaded),
-               wh_buf_cstr(&restart));
+        wh_log(WH_LOG_INFO, "worker", "reloaded", "changed=%s restart_needed=%s",
+               wh_buf_cstr(&reloaded), wh_buf_cstr(&restart));
     }
     wh_buf_deinit(&problems);
     wh_buf_deinit(&reloaded);
@@ -143,16 +139,12 @@ static enum wh_err start(struct worker *worker, struct wh_buf *problem)
         wh_buf_printf(problem, "event loop: %s", wh_err_text(err));
         return err;
     }
-    err = node_init(&worker->node,
-                    &worker->loop,
-                    context->config,
-                    context->metrics,
-                    context->metrics_shared,
-                    problem);
+    err = node_init(&worker->node, &worker->loop, context->config, context->metrics,
+                    context->metrics_shared, problem);
     if (err)
         return err;
-    return server_new(
-        &worker->node, context->listen_fds, context->listen_fd_count, &worker->server, problem);
+    return server_new(&worker->node, context->listen_fds, context->listen_fd_count, &worker->server,
+                      problem);
 }
 
 int worker_main(const struct worker_context *context)

@@ -90,7 +90,7 @@ stop_process() { # SIGTERM, and SIGKILL when it is still there after 35 s
 }
 
 is_alive() { # not gone, not reborn, not a zombie waiting for us
-    [ "$(start_time "$1")" = "$2" ] && ! grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null
+    [ -n "$2" ] && [ "$(start_time "$1")" = "$2" ] && ! grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null
 }
 
 # shellcheck disable=SC2317 # called by the trap

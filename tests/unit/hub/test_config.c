@@ -56,7 +56,7 @@ static void every_mistake_has_its_exact_message(void **state)
         const char *yaml, *problems;
     } cases[] = {
         {"http_server:\n  port: 70000\n",
-         "w.yaml:2:9: http_server.port: 70000 is out of range (1 to 65535)\n"},
+         "w.yaml:2:9: http_server.port: 70000 is out of range (0 to 65535)\n"},
         {"http_server:\n  prot: 1\n",
          "w.yaml:2:3: http_server.prot: unknown option (did you mean http_server.port?)\n"},
         {"clients: {}\n", "w.yaml:1:1: clients: unknown option (did you mean client?)\n"},

@@ -302,7 +302,8 @@ static bool ends_with(const char *text, const char *tail)
 static void names_follow_the_conventions_of_prometheus(void **state)
 {
     (void)state;
-    static const char *const not_base_units[] = {"milli", "micro", "msec", "usec", "kilo", "minutes"};
+    static const char *const not_base_units[] = {"milli", "micro", "msec",
+                                                 "usec",  "kilo",  "minutes"};
     struct metrics_shared *shared = new_shared(1);
     struct exposition *all = parse(shared);
     assert_true(all->family_count > 25);

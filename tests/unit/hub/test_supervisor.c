@@ -30,41 +30,13 @@ enum { WAIT_MS = 20000, LINE_SIZE = 1024 };
 struct hub {
     pid_t pid;
     int log_fd;
-    int gate[2]; /* workers of gated_worker wait for a byte from here */
+    char config_path[64]; /* what a reload reads */
+    int gate[2];          /* workers of gated_worker wait for a byte from here */
     char line[LINE_SIZE];
 };
 
 static struct hub hub;
 static int log_write_fd;
-
-/*
- * The linker takes these instead of config.c's, of which the supervisor uses nothing else: the
- * first reload finds a bad file, later ones a good one.
- */
-static struct config reloaded_config = {.log.level = WH_LOG_INFO};
-
-enum wh_err config_load(const struct config_source *source,
-                        struct config **out_config,
-                        struct wh_buf *out_problems)
-{
-    static int calls;
-    assert_non_null(source);
-    if (calls++ == 0) {
-        wh_buf_append_str(out_problems, "a.yaml:1:1: first problem\n"
-                                        "warning: a.yaml:2:1: a warning\n"
-                                        "a.yaml:3:1: second problem\n");
-        return WH_EFORMAT;
-    }
-    reloaded_config.drain.spread_ms = 1000;
-    reloaded_config.shutdown.timeout_ms = 30000;
-    *out_config = &reloaded_config;
-    return WH_OK;
-}
-
-void config_free(struct config *config)
-{
-    assert_true(config == NULL || config == &reloaded_config);
-}
 
 /* --- workers --- */
 
@@ -167,6 +139,14 @@ static struct config *config_with(uint64_t workers)
     return &config;
 }
 
+static void write_config(const char *text)
+{
+    FILE *file = fopen(hub.config_path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
 static void start(const struct config *config, worker_main_fn *worker_main)
 {
     int fds[2];
@@ -177,7 +157,7 @@ static void start(const struct config *config, worker_main_fn *worker_main)
     hub.pid = fork();
     assert_true(hub.pid >= 0);
     if (hub.pid == 0) {
-        static const struct config_source source;
+        const struct config_source source = {.path = hub.config_path};
         const sigset_t set = worker_signals(); /* so that workers can sigwait for them */
         sigprocmask(SIG_BLOCK, &set, NULL);
         close(fds[0]);
@@ -441,10 +421,10 @@ static void a_bad_reload_changes_nothing_and_a_good_one_reaches_the_workers(void
     expect("event=worker_started", "");
     long worker = field("pid");
     expect("event=ready", "");
+    write_config("drain: { spread: soon }\nworkerz: 2\n");
     tell(SIGHUP);
-    expect("event=config_error", "first problem");
-    expect("event=config_warning", "a warning");
-    expect("event=config_error", "second problem");
+    expect("event=config_error", "soon");
+    expect("event=config_error", "workerz");
     expect("event=config_kept", "");
     tell(SIGUSR1);
     expect("event=got", "signal="); /* the SIGHUP was not passed on: the next signal is another */
@@ -452,6 +432,7 @@ static void a_bad_reload_changes_nothing_and_a_good_one_reaches_the_workers(void
     assert_int_equal(field("failed"), 1);
     assert_int_equal(field("reloads"), 0);
 
+    write_config("drain: { spread: 1s }\n");
     tell(SIGHUP);
     expect("event=got", "signal=1 ");
     tell(SIGUSR1);
@@ -503,6 +484,7 @@ static void systemd_is_told_of_readiness_reload_and_stop(void **state)
     start(config_with(2), good_worker);
     unsetenv("NOTIFY_SOCKET");
     expect_datagram(fd, "READY=1");
+    write_config("drain: { spread: 1s }\n");
     tell(SIGHUP);
     expect_datagram(fd, "RELOADING=1\nMONOTONIC_USEC=");
     expect_datagram(fd, "READY=1");
@@ -510,6 +492,20 @@ static void systemd_is_told_of_readiness_reload_and_stop(void **state)
     expect_datagram(fd, "STOPPING=1");
     assert_int_equal(finish(), 0);
     close(fd);
+}
+
+static int make_config_file(void **state)
+{
+    (void)state;
+    snprintf(hub.config_path, sizeof hub.config_path, "/tmp/wirehub-supervisor-XXXXXX");
+    int fd = mkstemp(hub.config_path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_config_file(void **state)
+{
+    (void)state;
+    return unlink(hub.config_path);
 }
 
 int main(void)
@@ -529,5 +525,5 @@ int main(void)
         cmocka_unit_test(signals_to_a_worker_that_still_starts_are_not_lost),
         cmocka_unit_test(systemd_is_told_of_readiness_reload_and_stop),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_config_file, remove_config_file);
 }
