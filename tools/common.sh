@@ -29,7 +29,7 @@ packages() {
         libmsgpack-dev libwebsockets-dev libwebsockets-evlib-uv libjwt-dev libyaml-dev libssl-dev ;;
     run) echo redis-server redis-tools curl ;;
     node) command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm ca-certificates ;;
-    tests) echo libcmocka-dev libjansson-dev python3 python3-pytest python3-msgpack openssl ;;
+    tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-msgpack openssl ;;
     browser) echo chromium ;;
     fuzz) echo clang ;;
     lint) echo clang clang-format clang-tidy shellcheck python3 ;;
