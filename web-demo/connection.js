@@ -19,12 +19,17 @@ export function endpoint(location) {
 // A WebSocket that measures its first exchange: the connect command and its reply.
 function timedWebSocket(onMeasured) {
   return class extends WebSocket {
+    sentAt = null;
+
+    constructor(...parameters) {
+      super(...parameters);
+      // Before the client adds its own listeners, so that the figure is there when it connects.
+      this.addEventListener('message', () => onMeasured(performance.now() - this.sentAt),
+        { once: true });
+    }
+
     send(data) {
-      if (this.sentAt === undefined) {
-        this.sentAt = performance.now();
-        this.addEventListener('message', () => onMeasured(performance.now() - this.sentAt),
-          { once: true });
-      }
+      this.sentAt ??= performance.now();
       super.send(data);
     }
   };

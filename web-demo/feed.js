@@ -122,7 +122,7 @@ function fillRow(row, event) {
   channel.textContent = event.channel;
   row.classList.toggle('from-here', event.note !== undefined);
   const fields = flatFields(event.data);
-  if (fields) data.replaceChildren(...fields.map(createField));
+  if (fields) data.replaceChildren(...fields.flatMap((field) => [createField(field), ' ']));
   else data.textContent = shorten(JSON.stringify(event.data) ?? 'nothing');
   if (event.note) {
     const note = document.createElement('span');

@@ -3,14 +3,14 @@
 
 import { Centrifuge } from 'centrifuge';
 import net from 'node:net';
-import { after, before, describe } from 'node:test';
+import { after, afterEach, before, describe } from 'node:test';
 import WebSocket from 'ws';
 
 import { Hub, Redis, once } from '../support/harness.mjs';
 
 // Runs `define` once for each broker.  `context.start(config)` starts a hub on it, `context.client`
-// makes an official client, `context.redis` is there for Redis only; what a suite started ends with
-// it, and the hubs are judged then.
+// makes an official client, `context.redis` is there for Redis only.  What a test started ends with
+// it, and its hubs are judged then.
 export function onEachBroker(title, define) {
   for (const broker of ['memory', 'redis']) {
     describe(`${title} (${broker})`, () => { define(useHubs(broker)); });
@@ -18,8 +18,8 @@ export function onEachBroker(title, define) {
 }
 
 export function useHubs(broker) {
-  const hubs = [];
-  const closers = [];
+  let hubs = [];
+  let closers = [];
   const context = {
     broker,
     redis: null,
@@ -43,13 +43,15 @@ export function useHubs(broker) {
     },
   };
   before(async () => { if (broker === 'redis') context.redis = await Redis.start(); });
-  after(async () => {
-    for (const close of closers.reverse()) await close();
-    const results = await Promise.allSettled(hubs.map((hub) => hub.close()));
-    await context.redis?.close();
+  afterEach(async () => {
+    const [toClose, toJudge] = [closers.reverse(), hubs];
+    [closers, hubs] = [[], []];
+    for (const close of toClose) await close();
+    const results = await Promise.allSettled(toJudge.map((hub) => hub.close()));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
   });
+  after(() => context.redis?.close());
   return context;
 }
 
