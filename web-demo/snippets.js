@@ -9,10 +9,12 @@ export function javascript(url, channel) {
   return `// npm install centrifuge
 import { Centrifuge } from 'centrifuge';
 
-const client = new Centrifuge('${url}');
-const ticker = client.newSubscription('${channel}');
-ticker.on('publication', ({ data }) => console.log(data));
-ticker.subscribe();
+const client = new Centrifuge(
+  '${url}',
+);
+const sub = client.newSubscription('${channel}');
+sub.on('publication', (p) => console.log(p.data));
+sub.subscribe();
 client.connect();`;
 }
 
@@ -25,8 +27,10 @@ class Ticker(SubscriptionEventHandler):
     async def on_publication(self, context):
         print(context.pub.data)
 
+URL = "${url}"
+
 async def main():
-    client = Client("${url}")
+    client = Client(URL)
     ticker = client.new_subscription("${channel}", Ticker())
     await client.connect()
     await ticker.subscribe()
