@@ -251,6 +251,12 @@ static void handle_connect(struct session *session, const struct wh_command *com
 
 /* refresh */
 
+/* In insecure mode everybody is "", whatever the token says. */
+static bool is_session_user(const struct session *session, struct wh_slice user)
+{
+    return session->node->config->client.insecure || wh_slice_equal(user, session->user->id);
+}
+
 static void handle_refresh(struct session *session, const struct wh_command *command)
 {
     struct node *node = session->node;
@@ -263,7 +269,11 @@ static void handle_refresh(struct session *session, const struct wh_command *com
     enum wh_err err =
         token_verify(node->connection_tokens, TOKEN_CONNECTION, command->refresh->token,
                      wh_clock_wall_s(), &node->arena, &claims, &reason);
-    if (err == WH_OK && !wh_slice_equal(claims.user, session->user->id)) {
+    if (err == WH_EEXPIRED && node->config->client.insecure)
+        err = WH_OK;
+    if (err == WH_OK && node->config->client.insecure)
+        claims.expire_at = 0;
+    if (err == WH_OK && !is_session_user(session, claims.user)) {
         err = WH_EDENIED;
         reason = "other_user";
     }
@@ -310,7 +320,7 @@ static enum wh_code check_subscription_token(struct session *session,
     }
     bool is_ours =
         wh_slice_equal(out_claims->channel, channel) &&
-        wh_slice_equal(out_claims->user, session->user->id) &&
+        is_session_user(session, out_claims->user) &&
         (out_claims->client.len == 0 || wh_slice_equal_str(out_claims->client, session->id));
     if (!is_ours) {
         log_auth_failure(session, what, "other_subject");

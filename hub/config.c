@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* Far more than the largest configuration needs; bounds what a hostile one gets. */
-#define ARENA_MAX (64 * 1024 * 1024)
+#define ARENA_MAX ((size_t)64 * 1024 * 1024)
 
 static struct config *config_new(void)
 {

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static int write_out(FILE *file, struct wh_buf *text)
 {
     int status = 0;

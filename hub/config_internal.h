@@ -11,7 +11,7 @@
 #define CONFIG_ENV_PREFIX "WIREHUB_"
 
 /* A file or variable larger than this is no configuration. */
-#define CONFIG_TEXT_MAX (1024 * 1024)
+#define CONFIG_TEXT_MAX ((size_t)1024 * 1024)
 
 /* More problems than this help nobody; the rest is counted. */
 #define CONFIG_PROBLEMS_MAX 200

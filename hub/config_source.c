@@ -163,21 +163,31 @@ static const struct wh_option *find_flag(struct wh_slice name, bool *out_is_file
     return option;
 }
 
-static bool write_nearest_flag(struct wh_slice name, struct wh_buf *out)
+/* Names without a dot are short flags or the caller's own; those with one are options. */
+static bool write_nearest_flag(const struct config_source *source,
+                               struct wh_slice name,
+                               struct wh_buf *out)
 {
-    const char *names[COUNT_OF(short_flags)];
+    const char *names[32] = {"config", "strict", "help"};
+    size_t count = 3;
 
-    if (wh_option_nearest(&config_table, name, out))
+    for (size_t i = 0; i < COUNT_OF(short_flags); i++)
+        names[count++] = short_flags[i].flag;
+    for (const char *const *own = source->own_flags; own && *own && count < COUNT_OF(names); own++)
+        names[count++] = *own + strspn(*own, "-");
+    const char *nearest = wh_nearest_word(name, names, count);
+    if (nearest) {
+        wh_buf_append(out, nearest, strcspn(nearest, "="));
         return true;
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        names[i] = short_flags[i].flag;
-    const char *nearest = wh_nearest_word(name, names, COUNT_OF(names));
-    if (nearest)
-        wh_buf_append_str(out, nearest);
-    return nearest != NULL;
+    }
+    if (!wh_option_nearest(&config_table, name, out))
+        return false;
+    return wh_option_find(&config_table, wh_buf_slice(out)) != NULL;
 }
 
-static void refuse_flag(struct config_loader *loader, struct wh_slice name)
+static void refuse_flag(struct config_loader *loader,
+                        const struct config_source *source,
+                        struct wh_slice name)
 {
     struct wh_option_place place = {WH_OPTION_FROM_FLAG, 0, 0};
     struct wh_buf nearest = {0};
@@ -185,7 +195,7 @@ static void refuse_flag(struct config_loader *loader, struct wh_slice name)
     if (config_name_is_foreign(name))
         config_problem(loader, loader->strict ? CONFIG_ERROR : CONFIG_WARNING, place, NULL,
                        "known to Centrifugo, not supported here");
-    else if (write_nearest_flag(name, &nearest))
+    else if (write_nearest_flag(source, name, &nearest))
         config_problem(loader, CONFIG_ERROR, place, NULL, "unknown flag (did you mean --%s?)",
                        wh_buf_cstr(&nearest));
     else
@@ -216,7 +226,10 @@ static bool takes_next(const struct wh_option *option, const char *next)
 }
 
 /* Returns how many arguments were used. */
-static int read_flag(struct config_loader *loader, struct flag flag, const char *next)
+static int read_flag(struct config_loader *loader,
+                     const struct config_source *source,
+                     struct flag flag,
+                     const char *next)
 {
     struct wh_option_place place = {WH_OPTION_FROM_FLAG, 0, 0};
     bool is_file;
@@ -227,7 +240,7 @@ static int read_flag(struct config_loader *loader, struct flag flag, const char 
     if (is_next)
         flag.value = wh_slice_from_str(next);
     if (!option)
-        refuse_flag(loader, flag.name);
+        refuse_flag(loader, source, flag.name);
     else if ((option->flags & WH_OPTION_SECRET) && !is_file)
         refuse_secret(loader, option);
     else if (!flag.value.ptr && option->type != WH_OPTION_BOOL)
@@ -254,7 +267,7 @@ void config_read_flags(struct config_loader *loader, const struct config_source 
         if (kind != FLAG_FOREIGN) {
             i += kind == FLAG_WITH_VALUE ? 2 : 1;
         } else if (flag_parse(argument, &flag) && flag.is_long) {
-            i += read_flag(loader, flag, next);
+            i += read_flag(loader, source, flag, next);
         } else {
             config_problem(loader, CONFIG_ERROR, place, NULL, "unexpected argument");
             i++;

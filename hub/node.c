@@ -262,11 +262,11 @@ void node_drain(struct node *node, void (*drained)(void *user), void *user)
     node->phase = NODE_DRAINING;
     node->drained = drained;
     node->drained_user = user;
-    node->drain_started_ms = wh_loop_now_ms(node->loop) + node->config->drain.delay_ms;
-    wh_log(WH_LOG_INFO, "node", "drain", "sessions=%zu delay_ms=%" PRIu64 " spread_ms=%" PRIu64,
-           node->session_count, node->config->drain.delay_ms, node->config->drain.spread_ms);
+    node->drain_started_ms = wh_loop_now_ms(node->loop);
+    wh_log(WH_LOG_INFO, "node", "drain", "sessions=%zu spread_ms=%" PRIu64, node->session_count,
+           node->config->drain.spread_ms);
     wh_timer_init(&node->drain_timer, on_drain_timer);
-    wh_loop_timer_start(node->loop, &node->drain_timer, node->config->drain.delay_ms);
+    wh_loop_timer_start(node->loop, &node->drain_timer, 0);
 }
 
 /* Health */

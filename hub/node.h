@@ -55,7 +55,7 @@ struct node {
     struct session *replies_to; /* NULL = none */
 
     struct wh_timer drain_timer;
-    uint64_t drain_started_ms; /* when drain.delay is over */
+    uint64_t drain_started_ms;
     void (*drained)(void *user);
     void *drained_user;
 };

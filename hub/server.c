@@ -18,18 +18,20 @@
  * websocket.message_size_limit, which is checked before anything is kept.
  *
  * What lws 4.1 does not check of a handshake is checked in
- * check_handshake(); what it cannot be made to do stands in docs/RFC6455.md.
+ * handshake.c; what it cannot be made to do stands in docs/RFC6455.md.
  */
 #include "hub/server.h"
 
 #include "common/base/alloc.h"
+#include "common/base/utf8.h"
 #include "common/protocol/codec.h"
+#include "hub/handshake.h"
 #include "hub/http.h"
+#include "hub/limits.h"
 #include "hub/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <libwebsockets.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -46,7 +48,8 @@ enum {
     HEADER_BYTES_MAX = 8192,  /* of a request */
     HEADER_POOL = 8192,       /* requests being parsed at once */
     ACCEPT_PAUSE_MS = 100,    /* out of descriptors: wait for some to come back */
-    KEY_LEN = 24              /* base64 of 16 bytes */
+    CLOSE_REASON_MAX = 123,   /* of a control frame of 125 bytes */
+    CLOSE_ANSWER_MS = 1000,   /* for the peer's close frame after ours */
 };
 
 struct connection {
@@ -82,8 +85,8 @@ struct server {
     int reserve_fd; /* given up to turn away newcomers politely when descriptors run out */
     size_t connection_count;
     struct wh_timer accept_pause;
-    uint64_t rate_second; /* monotonic second that rate_count belongs to */
-    uint64_t rate_count;
+    struct token_bucket rate; /* client.connection_rate_limit */
+    bool is_accepting;
     bool is_closed;
 };
 
@@ -142,33 +145,50 @@ static void connection_want_read(struct transport *transport, bool on)
     lws_rx_flow_control(connection->wsi, on);
 }
 
+/*
+ * lws' own way, LWS_TO_KILL_ASYNC, waits for a timer that its libuv plugin arms only after some
+ * socket had an event, and a dead peer has none.  A socket shut down has one, at once.
+ */
+static void kill_connection(struct connection *connection)
+{
+    shutdown(connection->fd, SHUT_RDWR);
+    lws_callback_on_writable(connection->wsi);
+}
+
 static void on_kill_timer(struct wh_timer *timer)
 {
-    struct connection *connection = WH_CONTAINER_OF(timer, struct connection, kill_timer);
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    kill_connection(WH_CONTAINER_OF(timer, struct connection, kill_timer));
 }
 
 /*
  * The close frame is ours too: with the libuv plugin this lws closes the socket before it has sent
  * the reason of lws_close_reason.  The peer's answer comes as WS_PEER_INITIATED_CLOSE.
+ * Code 0: a frame without one.
  */
-static void send_close_frame(struct connection *connection)
+static void send_close_frame(struct connection *connection, uint32_t code, struct wh_slice reason)
 {
-    char frame[2 + 125];
-    if (connection->is_close_sent || connection->base.is_busy ||
-        connection->close_reason == NULL) /* the peer closes: lws answers */
-        return;
-    size_t reason_len = strlen(connection->close_reason);
-    if (reason_len > sizeof(frame) - 4)
-        reason_len = sizeof(frame) - 4;
-    frame[0] = (char)0x88; /* FIN, opcode close (RFC 6455 §5.5.1) */
-    frame[1] = (char)(2 + reason_len);
-    frame[2] = (char)(connection->close_code >> 8);
-    frame[3] = (char)(connection->close_code & 0xff);
-    memcpy(frame + 4, connection->close_reason, reason_len);
+    char frame[4 + CLOSE_REASON_MAX] = {(char)0x88}; /* FIN, opcode close (RFC 6455 §5.5.1) */
+    size_t len = 0;
+    if (code != 0) {
+        len = 2 + (reason.len < CLOSE_REASON_MAX ? reason.len : CLOSE_REASON_MAX);
+        frame[2] = (char)(code >> 8);
+        frame[3] = (char)(code & 0xff);
+        if (len > 2)
+            memcpy(frame + 4, reason.ptr, len - 2);
+    }
+    frame[1] = (char)len;
     connection->is_close_sent = true;
-    if (!write_bytes(connection, wh_slice(frame, 4 + reason_len)))
-        lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    wh_loop_timer_start(connection->server->node->loop, &connection->kill_timer, CLOSE_ANSWER_MS);
+    if (!write_bytes(connection, wh_slice(frame, 2 + len)))
+        kill_connection(connection);
+}
+
+/* Ours, once lws holds nothing that has to go before it. */
+static void send_own_close_frame(struct connection *connection)
+{
+    if (!connection->is_close_sent && !connection->base.is_busy)
+        send_close_frame(connection, connection->close_code,
+                         wh_slice_from_str(connection->close_reason));
 }
 
 static void connection_close(struct transport *transport,
@@ -184,7 +204,7 @@ static void connection_close(struct transport *transport,
     connection->close_reason = reason;
     lws_rx_flow_control(connection->wsi, 1); /* or the peer's close frame is never seen */
     wh_loop_timer_start(connection->server->node->loop, &connection->kill_timer, timeout_ms);
-    send_close_frame(connection);
+    send_own_close_frame(connection);
 }
 
 static const struct transport_ops connection_ops = {
@@ -196,12 +216,6 @@ static const struct transport_ops connection_ops = {
 };
 
 /* Handshake */
-
-struct refusal {
-    unsigned status; /* 0 = accepted */
-    const char *text;
-    enum metric metric;
-};
 
 /* The value without white space around it, "" when absent; false when it does not fit. */
 static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
@@ -219,130 +233,57 @@ static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out
     return true;
 }
 
-static void to_lower(char *text)
+static void read_handshake(struct lws *wsi, struct handshake *out)
 {
-    for (; *text; text++)
-        if (*text >= 'A' && *text <= 'Z')
-            *text = (char)(*text + ('a' - 'A'));
+    const struct {
+        enum lws_token_indexes token;
+        char *value;
+        size_t size;
+    } rows[] = {
+        {WSI_TOKEN_GET_URI, out->path, sizeof(out->path)},
+        {WSI_TOKEN_HTTP, out->http_version, sizeof(out->http_version)},
+        {WSI_TOKEN_HOST, out->host, sizeof(out->host)},
+        {WSI_TOKEN_UPGRADE, out->upgrade, sizeof(out->upgrade)},
+        {WSI_TOKEN_CONNECTION, out->connection, sizeof(out->connection)},
+        {WSI_TOKEN_VERSION, out->version, sizeof(out->version)},
+        {WSI_TOKEN_KEY, out->key, sizeof(out->key)},
+        {WSI_TOKEN_PROTOCOL, out->protocols, sizeof(out->protocols)},
+        {WSI_TOKEN_ORIGIN, out->origin, sizeof(out->origin)},
+    };
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (!copy_header(wsi, rows[i].token, rows[i].value, rows[i].size))
+            out->is_cut = true;
+    snprintf(out->method, sizeof(out->method), "%s", out->path[0] ? "GET" : "other");
 }
 
-/* No Origin: not a browser.  Own host: our own pages.  Else the list decides. */
-static bool is_origin_allowed(const struct config *config, struct lws *wsi)
-{
-    char origin[512], host[300];
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) == 0)
-        return true;
-    if (!copy_header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)) ||
-        !copy_header(wsi, WSI_TOKEN_HOST, host, sizeof(host)))
-        return false;
-    to_lower(origin);
-    to_lower(host);
-    const char *authority = strstr(origin, "://");
-    if (authority && strcmp(authority + 3, host) == 0)
-        return true;
-    for (size_t i = 0; i < config->client.allowed_origins.count; i++) {
-        char pattern[512];
-        snprintf(pattern, sizeof(pattern), "%s", config->client.allowed_origins.items[i]);
-        to_lower(pattern);
-        if (fnmatch(pattern, origin, 0) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* 16 bytes in base64: 22 digits, of which the last carries two bits, and "==". */
-static bool is_key_valid(struct lws *wsi)
-{
-    char key[KEY_LEN + 8];
-    if (!copy_header(wsi, WSI_TOKEN_KEY, key, sizeof(key)) || strlen(key) != KEY_LEN)
-        return false;
-    return strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == 22 &&
-           strchr("AQgw", key[21]) != NULL && key[22] == '=' && key[23] == '=';
-}
-
-/* Absent or empty means JSON; otherwise one of ours must be among those offered. */
-static bool is_subprotocol_known(struct lws *wsi)
-{
-    char offered[256], *rest = offered, *name;
-    enum wh_encoding encoding;
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) == 0)
-        return true;
-    if (!copy_header(wsi, WSI_TOKEN_PROTOCOL, offered, sizeof(offered)))
-        return false;
-    while ((name = strsep(&rest, ", \t")) != NULL)
-        if (wh_encoding_from_subprotocol(wh_slice_from_str(name), &encoding))
-            return true;
-    return false;
-}
-
-static bool has_header(struct lws *wsi, enum lws_token_indexes token, const char *value)
-{
-    char text[64];
-    return copy_header(wsi, token, text, sizeof(text)) && strcasecmp(text, value) == 0;
-}
-
-static bool lists_token(struct lws *wsi, enum lws_token_indexes token, const char *value)
-{
-    char text[256], *rest = text, *item;
-    if (!copy_header(wsi, token, text, sizeof(text)))
-        return false;
-    while ((item = strsep(&rest, ", \t")) != NULL)
-        if (strcasecmp(item, value) == 0)
-            return true;
-    return false;
-}
-
+/* A burst of one second's worth is let through at once. */
 static bool is_over_rate(struct server *server)
 {
     uint64_t limit = server->node->config->client.connection_rate_limit;
-    uint64_t second = wh_loop_now_ms(server->node->loop) / 1000;
-    if (limit == 0)
-        return false;
-    if (second != server->rate_second) {
-        server->rate_second = second;
-        server->rate_count = 0;
-    }
-    return server->rate_count++ >= limit;
+    uint32_t rate = limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
+    uint64_t now = wh_loop_now_ms(server->node->loop);
+    if (rate != server->rate.rate) /* first use, or a reload */
+        token_bucket_init(&server->rate, rate, rate, now);
+    return rate > 0 && !token_bucket_take(&server->rate, now);
 }
 
-static struct refusal check_handshake(struct server *server, struct lws *wsi)
+/* The rules of RFC 6455 first, then whether there is room. */
+static struct refusal admit(struct server *server, struct lws *wsi)
 {
     const struct config *config = server->node->config;
-    const struct refusal handshake = {400, NULL, METRIC_CONNECTIONS_REFUSED_HANDSHAKE};
-    struct refusal refusal = handshake;
-    char path[256];
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) == 0)
-        refusal = (struct refusal){405, "a WebSocket handshake is a GET\n", handshake.metric};
-    else if (!copy_header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) ||
-             strcmp(path, config->websocket.handler_prefix) != 0)
-        refusal = (struct refusal){404, "no WebSocket endpoint here\n", handshake.metric};
-    else if (!has_header(wsi, WSI_TOKEN_HTTP, "HTTP/1.1"))
-        refusal.text = "a WebSocket handshake needs HTTP/1.1\n";
-    else if (lws_hdr_total_length(wsi, WSI_TOKEN_HOST) == 0)
-        refusal.text = "the Host header is missing\n";
-    else if (!has_header(wsi, WSI_TOKEN_UPGRADE, "websocket"))
-        refusal.text = "the only upgrade here is to websocket\n"; /* lws would do h2c as well */
-    else if (!lists_token(wsi, WSI_TOKEN_CONNECTION, "upgrade"))
-        refusal.text = "the Connection header does not say Upgrade\n";
-    else if (!has_header(wsi, WSI_TOKEN_VERSION, "13"))
-        refusal = (struct refusal){426, "only WebSocket version 13\n", handshake.metric};
-    else if (!is_key_valid(wsi))
-        refusal.text = "Sec-WebSocket-Key is not 16 bytes of base64\n";
-    else if (!is_subprotocol_known(wsi))
-        refusal.text = "no offered subprotocol is known: centrifuge-json, centrifuge-msgpack, "
-                       "centrifuge-protobuf\n";
-    else if (!is_origin_allowed(config, wsi))
-        refusal = (struct refusal){403, "this origin is not allowed\n",
-                                   METRIC_CONNECTIONS_REFUSED_ORIGIN};
-    else if (server->node->phase != NODE_SERVING)
-        refusal = (struct refusal){503, "shutting down\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
-    else if (config->client.connection_limit &&
-             server->connection_count >= config->client.connection_limit)
-        refusal = (struct refusal){503, "connection limit\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
-    else if (is_over_rate(server))
-        refusal = (struct refusal){503, "connection rate limit\n", METRIC_CONNECTIONS_REFUSED_RATE};
-    else
-        refusal.status = 0;
+    struct handshake handshake;
+    read_handshake(wsi, &handshake);
+    struct refusal refusal = handshake_check(&handshake, config);
+    if (refusal.status != 0)
+        return refusal;
+    uint64_t limit = config->client.connection_limit;
+    if (!server->is_accepting)
+        return (struct refusal){503, "shutting down\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
+    if (limit && server->connection_count >= limit)
+        return (struct refusal){503, "connection limit\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
+    if (is_over_rate(server))
+        return (struct refusal){503, "connection rate limit\n", METRIC_CONNECTIONS_REFUSED_RATE};
     return refusal;
 }
 
@@ -427,7 +368,7 @@ static int on_writeable(struct connection *connection)
     connection->base.is_busy = false;
     connection->held = 0;
     if (connection->is_closing)
-        send_close_frame(connection);
+        send_own_close_frame(connection);
     else
         session_writable(connection->session);
     return 0;
@@ -445,22 +386,25 @@ static void on_closed(struct connection *connection, struct lws *wsi)
 }
 
 /*
- * The answer to our close frame ends the connection.  A close of the peer's own is echoed by lws,
- * but not a 1-byte payload, which is no code (RFC 6455 §5.5.1), nor codes from 5000 on (§7.4.2).
+ * The peer closes, or answers our close.  Its code is echoed unless it may not be sent (RFC 6455
+ * §7.4; lws has put 1002 in place of those below 3000 already), is half a code, or comes with a
+ * reason that is no UTF-8.  Answered here, lest bytes that follow the close make lws cut TCP first.
  */
-static int on_peer_close(struct connection *connection,
-                         struct lws *wsi,
-                         const unsigned char *in,
-                         size_t len)
+static int on_peer_close(struct connection *connection, const unsigned char *in, size_t len)
 {
-    if (connection->is_close_sent)
-        return -1;
-    connection->is_closing = true; /* nothing is sent after the answering close frame */
-    bool is_legal = len == 0 || (len >= 2 && (in[0] << 8 | in[1]) < 5000);
-    if (is_legal)
-        return 0;
-    lws_close_reason(wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
-    return -1;
+    uint32_t code = len >= 2 ? (uint32_t)(in[0] << 8 | in[1]) : 0;
+    struct wh_slice reason = len > 2 ? wh_slice(in + 2, len - 2) : (struct wh_slice){0};
+    connection->is_closing = true;
+    if (len == 1 || code >= 5000) {
+        code = LWS_CLOSE_STATUS_PROTOCOL_ERR;
+        reason.len = 0;
+    } else if (!wh_utf8_is_valid(reason)) {
+        code = LWS_CLOSE_STATUS_INVALID_PAYLOAD;
+        reason.len = 0;
+    }
+    if (!connection->is_close_sent)
+        send_close_frame(connection, code, reason);
+    return -1; /* both have said it: TCP ends as soon as what lws holds has gone */
 }
 
 /* HTTP */
@@ -492,6 +436,7 @@ static const char *reason_phrase(unsigned status)
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {426, "Upgrade Required"},
+        {431, "Request Header Fields Too Large"},
         {503, "Service Unavailable"},
     };
     for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
@@ -527,8 +472,8 @@ static int send_response(struct lws *wsi,
 static int on_http(struct server *server, struct lws *wsi, const char *path)
 {
     /* No route takes a body, and lws reads Content-Length without checking it: do not go on. */
-    bool keep_alive = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) == 0 &&
-                      server->node->phase == NODE_SERVING;
+    bool keep_alive =
+        lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) == 0 && server->is_accepting;
     struct http_request request = {.method = method_of(wsi), .path = wh_slice_from_str(path)};
     struct http_response response = {0};
     http_handle(server->node, server->files, &request, &response);
@@ -540,7 +485,7 @@ static int on_http(struct server *server, struct lws *wsi, const char *path)
 
 static int on_upgrade(struct server *server, struct lws *wsi)
 {
-    struct refusal refusal = check_handshake(server, wsi);
+    struct refusal refusal = admit(server, wsi);
     if (refusal.status == 0)
         return 0;
     metrics_add(server->node->metrics, refusal.metric, 1);
@@ -591,7 +536,7 @@ static int on_lws_event(struct lws *wsi,
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return on_writeable(connection);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        return on_peer_close(connection, wsi, in, len);
+        return on_peer_close(connection, in, len);
     default:
         on_closed(connection, wsi);
         return 0;
@@ -683,6 +628,7 @@ static enum wh_err acceptor_open(struct server *server, int fd)
 void server_stop_accepting(struct server *server)
 {
     wh_loop_timer_stop(server->node->loop, &server->accept_pause);
+    server->is_accepting = false;
     for (size_t i = 0; i < server->acceptor_count; i++) {
         struct acceptor *acceptor = &server->acceptors[i];
         if (!acceptor->is_open)
@@ -800,6 +746,7 @@ enum wh_err server_new(struct node *node,
     if (server == NULL)
         return WH_ENOMEM;
     server->node = node;
+    server->is_accepting = true;
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     wh_timer_init(&server->accept_pause, on_accept_pause);
     enum wh_err err = load_demo(server, out_problem);

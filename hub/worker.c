@@ -1,6 +1,7 @@
 /*
  * Signals of the supervisor become node verbs here:
- *     SIGTERM   stop accepting, drain, close, return 0; a second one ends at once
+ *     SIGTERM   not ready; after drain.delay stop accepting, drain, close, return 0;
+ *               a second one ends at once
  *     SIGHUP    load the configuration again and take it over
  *     SIGUSR1   switch the debug log on or off
  *
@@ -18,7 +19,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SIGNALS = 3 };
+enum {
+    SIGNALS = 3,
+    ECHO_MS = 500, /* systemd signals every process and the supervisor passes it on: one request */
+    SAMPLE_MS = 15000
+};
 
 struct worker {
     const struct worker_context *context;
@@ -27,7 +32,9 @@ struct worker {
     struct server *server;
     struct config *reloaded; /* owned; NULL while the supervisor's config is in use */
     uv_signal_t signals[SIGNALS];
-    bool is_draining;
+    uint64_t terminated_ms; /* when the first SIGTERM came; 0 = not yet */
+    struct wh_timer drain_delay;
+    struct wh_timer sample;
     bool is_debugging;
 };
 
@@ -42,6 +49,7 @@ static void shut_down(struct worker *worker)
 {
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&worker->signals[i], NULL);
+    wh_loop_timer_stop(&worker->loop, &worker->sample);
     node_close(&worker->node, on_node_closed, worker);
     server_close(worker->server);
 }
@@ -53,17 +61,36 @@ static void on_drained(void *user)
 
 /* Signals */
 
+static void on_drain_delay(struct wh_timer *timer)
+{
+    struct worker *worker = WH_CONTAINER_OF(timer, struct worker, drain_delay);
+    server_stop_accepting(worker->server);
+    node_drain(&worker->node, on_drained, worker);
+}
+
 static void on_terminate(uv_signal_t *handle, int number)
 {
     struct worker *worker = handle->data;
+    uint64_t now = wh_loop_now_ms(&worker->loop);
     (void)number;
-    if (worker->is_draining) {
-        wh_log(WH_LOG_WARN, "worker", "terminated", "sessions=%zu", worker->node.session_count);
-        _exit(1);
+    if (worker->terminated_ms == 0) {
+        worker->terminated_ms = now;
+        worker->node.phase = NODE_DRAINING; /* not ready: load balancers look elsewhere */
+        wh_loop_timer_start(&worker->loop, &worker->drain_delay,
+                            worker->node.config->drain.delay_ms);
+        return;
     }
-    worker->is_draining = true;
-    server_stop_accepting(worker->server);
-    node_drain(&worker->node, on_drained, worker);
+    if (now - worker->terminated_ms < ECHO_MS)
+        return;
+    wh_log(WH_LOG_WARN, "worker", "terminated", "sessions=%zu", worker->node.session_count);
+    _exit(1);
+}
+
+static void on_sample(struct wh_timer *timer)
+{
+    struct worker *worker = WH_CONTAINER_OF(timer, struct worker, sample);
+    metrics_sample_descriptors(worker->context->metrics);
+    wh_loop_timer_start(&worker->loop, timer, SAMPLE_MS);
 }
 
 static void log_problems(const char *event, enum wh_log_level level, struct wh_buf *problems)
@@ -159,6 +186,10 @@ int worker_main(const struct worker_context *context)
         return WORKER_CANNOT_START;
     }
     wh_buf_deinit(&problem);
+    worker.is_debugging = wh_log_enabled(WH_LOG_DEBUG) && context->config->log.level > WH_LOG_DEBUG;
+    wh_timer_init(&worker.drain_delay, on_drain_delay);
+    wh_timer_init(&worker.sample, on_sample);
+    on_sample(&worker.sample);
     watch_signals(&worker);
     worker_ready(context);
     wh_loop_run(&worker.loop);

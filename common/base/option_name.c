@@ -211,6 +211,8 @@ const struct wh_option *wh_option_find_env(const struct wh_option_table *table,
     struct wh_slice without_file = variable;
     bool may_be_file = strip_suffix(&without_file, "_FILE");
 
+    WH_ASSERT(variable.ptr);
+
     for (size_t i = 0; i < table->count; i++) {
         const struct wh_option *option = &table->options[i];
         bool is_file = may_be_file && (option->flags & WH_OPTION_SECRET) &&

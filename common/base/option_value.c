@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define KIB             UINT64_C(1024)
+#define SECOND          UINT64_C(1000)
 #define DURATION_MAX_MS (UINT64_C(100) * 366 * 24 * 3600 * 1000)
 #define SIZE_MAX_BYTES  (UINT64_C(1) << 63)
 #define QUOTE_MAX       60
@@ -21,12 +23,10 @@ struct unit {
 
 static const struct unit duration_units[] = {{"ms", 1},
                                              {"s", 1000},
-                                             {"m", 60 * 1000},
-                                             {"h", 3600 * 1000}};
+                                             {"m", 60 * SECOND},
+                                             {"h", 3600 * SECOND}};
 
-static const struct unit size_units[] = {{"KiB", 1024},
-                                         {"MiB", 1024 * 1024},
-                                         {"GiB", 1024 * 1024 * 1024}};
+static const struct unit size_units[] = {{"KiB", KIB}, {"MiB", KIB *KIB}, {"GiB", KIB *KIB *KIB}};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -176,9 +176,9 @@ static const struct unit duration_words[] = {{"ms", 1},      {"milli", 1},    {"
                                              {"mo", 0},      {"m", 60000},    {"s", 1000},
                                              {"h", 3600000}, {"d", 86400000}, {"w", 604800000}};
 
-static const struct unit size_words[] = {{"k", 1024},
-                                         {"m", 1024 * 1024},
-                                         {"g", 1024 * 1024 * 1024},
+static const struct unit size_words[] = {{"k", KIB},
+                                         {"m", KIB *KIB},
+                                         {"g", KIB *KIB *KIB},
                                          {"b", 1}};
 
 /* "5 mins", "1.5h", "7 days", "64 KB": a number and a word that begins like one of `words`. */

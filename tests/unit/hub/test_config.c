@@ -388,6 +388,8 @@ static void variables_and_flags_say_who_is_wrong(void **state)
         {NULL,
          {"--server.port=1"},
          "--server.port: unknown flag (did you mean --http_server.port?)\n"},
+        {NULL, {"--orgin"}, "--orgin: unknown flag\n"},
+        {NULL, {"--stric"}, "--stric: unknown flag (did you mean --strict?)\n"},
         {NULL, {"--nothing-like-it"}, "--nothing-like-it: unknown flag\n"},
         {NULL,
          {"--admin.enabled"},
