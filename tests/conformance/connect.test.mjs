@@ -100,7 +100,7 @@ describe('tokens', () => {
     // Without a refresh rawSocket below is closed then; the client must outlive that.
     const raw = await rawSocket(hub.wsUrl);
     raw.send(JSON.stringify({ id: 1, connect: { token: makeToken({ exp: inSeconds(2) }) } }));
-    const { code } = await raw.closed;
+    const { code } = await raw.closed();
     assert.equal(code, 3005);
     assert.match(raw.frames[0], /"expires":true/);
     assert.equal(calls, 1);
@@ -136,7 +136,7 @@ describe('pings', () => {
     client.on('connecting', () => { interruptions += 1; });
     const silent = await rawSocket(hub.wsUrl);
     silent.send('{"id":1,"connect":{}}');
-    assert.deepEqual(await silent.closed, { code: 3012, reason: 'no pong' });
+    assert.deepEqual(await silent.closed(), { code: 3012, reason: 'no pong' });
     await waitFor('two pings', () => pings >= 2);
     assert.equal(interruptions, 0);
   });

@@ -5,7 +5,7 @@ import { decode, encode, ExtData } from '@msgpack/msgpack';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { makeToken, waitFor } from '../support/harness.mjs';
+import { makeToken, once, waitFor } from '../support/harness.mjs';
 import { MsgpackClient } from './msgpack_client.mjs';
 import { onEachBroker, refusal, subscribe } from './support.mjs';
 
@@ -74,7 +74,7 @@ onEachBroker('encodings', (context) => {
     await subscribe(json, 'bytes');
     const msgpack = await startMsgpack(hub);
     await msgpack.subscribe('bytes');
-    const disconnected = new Promise((resolve) => { json.once('disconnected', resolve); });
+    const disconnected = once(json, 'disconnected');
     await msgpack.publish('bytes', new Uint8Array([0xff, 0x00]));
     assert.equal((await disconnected).code, 3506);
   });

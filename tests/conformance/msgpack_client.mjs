@@ -3,6 +3,8 @@
 import { decodeMulti, encode } from '@msgpack/msgpack';
 import WebSocket from 'ws';
 
+import { within } from '../support/harness.mjs';
+
 export class MsgpackClient {
   static async connect(url, request = {}) {
     const client = new MsgpackClient(url);
@@ -48,7 +50,8 @@ export class MsgpackClient {
     this.lastId += 1;
     const id = this.lastId;
     this.socket.send(encode({ id, ...request }, { ignoreUndefined: true }));
-    return new Promise((resolve, reject) => { this.waiting.set(id, { resolve, reject }); });
+    return within(`the reply to ${Object.keys(request)[0]}`,
+      new Promise((resolve, reject) => { this.waiting.set(id, { resolve, reject }); }));
   }
 
   subscribe(channel) {

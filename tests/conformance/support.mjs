@@ -6,7 +6,7 @@ import net from 'node:net';
 import { after, afterEach, before, describe } from 'node:test';
 import WebSocket from 'ws';
 
-import { Hub, Redis, once } from '../support/harness.mjs';
+import { Hub, Redis, once, within } from '../support/harness.mjs';
 
 // Runs `define` once for each broker.  `context.start(config)` starts a hub on it, `context.client`
 // makes an official client, `context.redis` is there for Redis only.  What a test started ends with
@@ -111,9 +111,10 @@ export async function rawSocket(url) {
   const socket = new WebSocket(url);
   socket.frames = [];
   socket.on('message', (data) => socket.frames.push(String(data)));
-  socket.closed = new Promise((resolve) => {
+  const closed = new Promise((resolve) => {
     socket.on('close', (code, reason) => resolve({ code, reason: String(reason) }));
   });
+  socket.closed = () => within('the close of a socket', closed);
   await new Promise((resolve, reject) => {
     socket.once('open', resolve);
     socket.once('error', reject);

@@ -83,6 +83,20 @@ export function once(emitter, name, { timeout = 5000 } = {}) {
   });
 }
 
+// `promise`, or an error that says what was waited for.
+export async function within(what, promise, timeout = 10000) {
+  const timer = new AbortController();
+  const late = sleep(timeout, null, { signal: timer.signal }).then(() => {
+    throw new Error(`waited ${timeout} ms in vain: ${what}`);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    late.catch(() => {});
+    timer.abort();
+  }
+}
+
 function run(command, args, { input, timeout = 10000 } = {}) {
   return new Promise((resolve, reject) => {
     const child = execFile(command, args, { timeout, encoding: 'buffer' },
