@@ -70,7 +70,7 @@ export async function waitFor(what, condition, { timeout = 5000, interval = 10 }
 
 // The next `name` event of a client or subscription, as its context.
 export function once(emitter, name, { timeout = 5000 } = {}) {
-  return new Promise((resolve, reject) => {
+  const promise = new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       emitter.removeListener(name, onEvent);
       reject(new Error(`no "${name}" within ${timeout} ms`));
@@ -81,6 +81,8 @@ export function once(emitter, name, { timeout = 5000 } = {}) {
     };
     emitter.once(name, onEvent);
   });
+  promise.catch(() => {}); // a test that failed before it awaits this has failed already
+  return promise;
 }
 
 // `promise`, or an error that says what was waited for.
