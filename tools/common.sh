@@ -90,9 +90,11 @@ apt-get install npm"
     package=web-demo/node_modules/centrifuge
     rm -rf "$1"
     mkdir -p "$1" || die "cannot make $1"
-    cp web-demo/*.html web-demo/*.css web-demo/*.js web-demo/*.svg "$1/" &&
-        cp "$package/build/index.mjs" "$1/centrifuge.js" &&
-        cp "$package/LICENSE" "$1/centrifuge.LICENSE" || die "copying the page to $1 failed"
+    if ! cp web-demo/*.html web-demo/*.css web-demo/*.js web-demo/*.svg "$1/" ||
+        ! cp "$package/build/index.mjs" "$1/centrifuge.js" ||
+        ! cp "$package/LICENSE" "$1/centrifuge.LICENSE"; then
+        die "copying the page to $1 failed"
+    fi
     [ -z "${2-}" ] || echo "export const setup = { redis_port: $2 };" >"$1/setup.js"
 }
 

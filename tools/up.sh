@@ -179,6 +179,7 @@ if port_is_busy "$port"; then
 fi
 
 need build run node
+npm_install web-demo
 run cmake --preset release -D WH_BUILD_TESTS=OFF || die "configuring failed"
 run cmake --build --preset release --target hub || die "building failed"
 
