@@ -239,7 +239,7 @@ describe('a flood', () => {
     return published;
   };
 
-  test('of 5,000 events a second is counted to the last and freezes nothing', async () => {
+  test('of 5,000 events a second is counted to the last and freezes nothing', async (t) => {
     const hub = await context.startHub();
     const page = await context.openConnected(hub);
     await page.evaluate(() => {
@@ -255,27 +255,34 @@ describe('a flood', () => {
         requestAnimationFrame(onFrame);
       };
       requestAnimationFrame(onFrame);
+      globalThis.reactions = []; // from the press of a button to its handler
+      document.getElementById('pause').addEventListener('click', (click) =>
+        globalThis.reactions.push(performance.now() - click.timeStamp));
     });
+    const { x, y, width, height } = await page.locator('#pause').boundingBox();
     const flooding = flood(context.redis.port);
     await waitFor('the flood', async () => await text(page, '#total') !== '0');
-    const pressed = performance.now();
-    await page.getByRole('button', { name: 'Pause' }).click();
-    await page.locator('#pause[aria-pressed="true"]').waitFor();
-    const reaction = performance.now() - pressed;
-    await page.getByRole('button', { name: 'Pause' }).click();
+    for (let press = 0; press < 4; press += 1) {
+      await page.mouse.click(x + width / 2, y + height / 2);
+      await sleep(250);
+    }
     const published = await flooding;
     await waitForText(page, '#total', published.toLocaleString('en'), { timeout: 10000 });
-    const { longest, frames, count } = await page.evaluate(() => ({
+    const { longest, frames, reactions, count } = await page.evaluate(() => ({
       longest: globalThis.longest,
       frames: globalThis.frames,
+      reactions: globalThis.reactions,
       count: document.querySelectorAll('#list li').length,
     }));
+    assert.equal(reactions.length, 4, 'each press met the button');
     assert.equal(count, 200);
     await waitFor('the last event', async () =>
       (await rows(page))[0].endsWith(`price ${published - 1}`));
     // Generous: the machine has other things to do.  A list that is drawn per event needs seconds.
+    t.diagnostic(`longest task ${longest} ms, ${frames} frames, ` +
+      `reactions ${reactions.map(Math.round)} ms`);
     assert(longest < 400, `the page did nothing else for ${Math.round(longest)} ms`);
-    assert(reaction < 2000, `a button took ${Math.round(reaction)} ms`);
+    assert(Math.max(...reactions) < 500, `a button took ${reactions.map(Math.round)} ms`);
     assert(frames > 5 * SECONDS, `only ${frames} frames`);
     assert.equal(await page.locator('#status').getAttribute('data-state'), 'connected');
     assert.deepEqual(page.problems, []);
