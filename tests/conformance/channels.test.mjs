@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import WebSocket from 'ws';
 
 import { inSeconds, makeToken, once, waitFor } from '../support/harness.mjs';
-import { onEachBroker, refusal, subscribe, useHubs } from './support.mjs';
+import { onEachBroker, rawSocket, refusal, subscribe, useHubs } from './support.mjs';
 
 onEachBroker('channels', (context) => {
   test('what one client publishes the other receives, until it unsubscribes', async () => {
@@ -131,6 +131,29 @@ describe('permissions', () => {
   });
 });
 
+describe('history, recovery and deltas', () => {
+  const context = useHubs('memory');
+
+  test('are done without where they are configured or asked for', async () => {
+    const hub = await context.start({
+      channel: {
+        without_namespace: {
+          history_size: 10, history_ttl: '60s', force_recovery: true, presence: true,
+          join_leave: true, allowed_delta_types: ['fossil'],
+        },
+      },
+    });
+    const client = await context.connected(hub.wsUrl);
+    const subscription = await subscribe(client, 'talk', {
+      recoverable: true, positioned: true, joinLeave: true, delta: 'fossil',
+      since: { offset: 3, epoch: 'abcd' },
+    });
+    await subscription.publish({ n: 1 });
+    await waitFor('the publication', () => subscription.received.length === 1);
+    assert.deepEqual(subscription.received[0].data, { n: 1 });
+  });
+});
+
 describe('subscription tokens', () => {
   const context = useHubs('memory');
   const tokenFor = (channel, claims = {}) =>
@@ -165,6 +188,33 @@ describe('subscription tokens', () => {
       },
     });
     assert.deepEqual(asked, ['$room']);
+  });
+
+  test('the client refreshes one that expires; who does not is unsubscribed (2501)', async () => {
+    const hub = await context.start({ client: { expired_sub_close_delay: '1s' } });
+    let calls = 0;
+    const client = await context.connected(hub.wsUrl, { token: makeToken({ sub: 'ann' }) });
+    const subscription = await subscribe(client, '$room', {
+      token: tokenFor('$room', { exp: inSeconds(2) }),
+      getToken: async ({ channel }) => {
+        calls += 1;
+        return tokenFor(channel);
+      },
+    });
+    let interruptions = 0;
+    subscription.on('subscribing', () => { interruptions += 1; });
+    const raw = await rawSocket(hub.wsUrl);
+    const token = tokenFor('$room', { sub: '', exp: inSeconds(2) });
+    raw.send('{"id":1,"connect":{}}');
+    raw.send(JSON.stringify({ id: 2, subscribe: { channel: '$room', token } }));
+    await waitFor('the unsubscribe push', () => raw.frames.join('').includes('"unsubscribe":'),
+      { timeout: 8000 });
+    assert.match(raw.frames.join(''), /"expires":true,"ttl":[12]/);
+    assert.match(raw.frames.at(-1), /"code":2501,"reason":"subscription expired"/);
+    raw.terminate();
+    assert.equal(calls, 1);
+    await subscription.publish('still here');
+    assert.equal(interruptions, 0);
   });
 
   test('a token of another channel or user ends the connection for good (3500)', async () => {
