@@ -42,6 +42,7 @@ DEFAULT_CONFIG = {
             "allow_subscribe_for_client": True,
             "allow_subscribe_for_anonymous": True,
             "allow_publish_for_subscriber": True,
+            "allow_publish_for_anonymous": True,
         },
         "namespaces": [
             {"name": "market", "allow_subscribe_for_client": True,
