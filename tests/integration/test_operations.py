@@ -15,7 +15,7 @@ import pytest
 
 from support import tokens
 from support.client import Disconnected, JsonClient, MsgpackClient, ReplyError
-from support.hub import HMAC_SECRET, Hub, binary_path, run
+from support.hub import HMAC_SECRET, Hub, binary_path, is_running, run
 from support.ws import HandshakeError, WebSocket
 
 CONNECTIONS_JSON = 'wirehub_connections{transport="websocket",encoding="json"}'
@@ -372,6 +372,8 @@ def test_reload_names_what_needs_a_restart(make_hub):
 def test_a_killed_worker_costs_only_its_own_clients(make_hub, redis, clients):
     hub = make_hub({"workers": 2}, redis=redis)
     everybody = [clients(hub, JsonClient, "news") for _ in range(16)]
+    total = 'wirehub_connections_total{transport="websocket",encoding="json"}'
+    assert hub.metrics()[total] == 16
     mark = hub.log_mark()
     victim = hub.kill_worker()
     for _ in range(20):  # the port stays: whoever comes meanwhile is served
@@ -394,9 +396,23 @@ def test_a_killed_worker_costs_only_its_own_clients(make_hub, redis, clients):
     assert stayed and cut
     assert hub.metrics()[CONNECTIONS_JSON] == len(stayed)
     assert hub.metrics()["wirehub_worker_restarts_total"] == 1
+    assert hub.metrics()[total] == 16, "a counter went back"
     for _ in cut:
         clients(hub, JsonClient, "news")
     assert hub.metrics()[CONNECTIONS_JSON] == 16
+
+
+def test_a_killed_supervisor_leaves_nothing_that_blocks_a_start(make_hub, redis, clients):
+    hub = make_hub({"workers": 2}, redis=redis, expected_exit=-signal.SIGKILL)
+    client = clients(hub)
+    workers = hub.worker_pids
+    hub.send_signal(signal.SIGKILL)
+    assert client.wait_close().code in (1006, 3001)
+    wait_until(lambda: not any(map(is_running, workers)), 5.0, "workers outlive the supervisor")
+    hub.wait_exit()
+    again = make_hub({"http_server": {"port": hub.port}}, redis=redis)
+    assert again.port == hub.port
+    clients(again, JsonClient, "news")
 
 
 # Logs
@@ -606,6 +622,26 @@ def test_tls_by_pem_text(make_hub, certificate):
     url = f"wss://127.0.0.1:{hub.port}/connection/websocket"
     with JsonClient(WebSocket.connect(url, cafile=cert)) as client:
         client.connect()
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["path", "text"])
+def test_tls_asks_for_a_certificate_of_the_clients(make_hub, certificate, as_text):
+    cert, key = certificate
+    hub = make_hub({"http_server": {"tls": {
+        "enabled": True, "cert_pem": str(cert), "key_pem": str(key),
+        "client_ca_pem": cert.read_text() if as_text else str(cert)}}}, ready=False)
+
+    def livez(context):
+        with WebSocket.connect(f"http://127.0.0.1:{hub.port}", raw=True) as ws:
+            ws.sock = context.wrap_socket(ws.sock, server_hostname="127.0.0.1")
+            ws.send_bytes(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            return ws.recv_response().status
+
+    stranger, friend = (ssl.create_default_context(cafile=cert) for _ in range(2))
+    friend.load_cert_chain(cert, key)
+    with pytest.raises(OSError):  # ssl.SSLError and a reset are both of that kind
+        livez(stranger)
+    assert livez(friend) == 200
 
 
 def test_tls_without_a_usable_certificate_does_not_start(tmp_path, certificate):
