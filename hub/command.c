@@ -115,16 +115,6 @@ static void answer_error(struct session *session,
     pending->code = code;
 }
 
-bool command_must_wait(const struct session *session, const struct wh_command *command)
-{
-    if (wh_list_is_empty(&session->pending) || command->id == 0)
-        return false;
-    const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
-    bool overlaps =
-        last->kind == PENDING_SUBSCRIBE ? command->subscribe != NULL : command->publish != NULL;
-    return !overlaps;
-}
-
 void command_abandon(struct session *session)
 {
     while (!wh_list_is_empty(&session->pending))
@@ -670,6 +660,17 @@ static const struct command_row *find_row(const struct wh_command *command)
             return &commands[i];
     }
     return NULL;
+}
+
+bool command_must_wait(const struct session *session, const struct wh_command *command)
+{
+    if (wh_list_is_empty(&session->pending) || command->id == 0)
+        return false;
+    const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
+    const struct command_row *row = find_row(command);
+    command_handler *overlapping =
+        last->kind == PENDING_SUBSCRIBE ? handle_subscribe : handle_publish;
+    return row == NULL || row->handle != overlapping;
 }
 
 void command_execute(struct session *session, const struct wh_command *command)
