@@ -236,6 +236,8 @@ static void write_now(struct session *session, struct wh_slice wire)
 
 void session_deliver(struct session *session, struct wh_slice wire, struct wh_frame **shared)
 {
+    if (!wh_list_is_empty(&session->doomed_link)) /* it may have missed something: no gaps */
+        return;
     if (session->node->replies_to == session)
         session_end_replies(session->node);
     if (session->queue.count == 0 && !session->transport->is_busy) {

@@ -82,7 +82,7 @@ void hub_start(struct hub *hub, ...)
     va_end(args);
     *hub = (struct hub){.config = hub_config(flags)};
     wh_list_init(&hub->clients);
-    wh_log_set_level(WH_LOG_ERROR);
+    wh_log_set_level(WH_LOG_NONE);
     assert_int_equal(wh_loop_init(&hub->loop), WH_OK);
     set_time(hub, wh_loop_now_ms(&hub->loop), HUB_WALL_START_S * 1000);
     assert_int_equal(metrics_shared_new(1, &hub->shared), WH_OK);
