@@ -267,8 +267,10 @@ static void handle_refresh(struct session *session, const struct wh_command *com
         err = WH_EDENIED;
         reason = "other_user";
     }
-    if (err == WH_OK && claims.expire_at && lifetime_s(claims.expire_at) <= 0)
+    if (err == WH_OK && claims.expire_at && lifetime_s(claims.expire_at) <= 0) {
         err = WH_EEXPIRED;
+        reason = "expired";
+    }
     if (err) {
         log_auth_failure(session, "refresh", reason);
         session_close(session,
@@ -479,6 +481,7 @@ static void handle_unsubscribe(struct session *session, const struct wh_command 
 static void handle_sub_refresh(struct session *session, const struct wh_command *command)
 {
     const struct wh_sub_refresh_request *request = command->sub_refresh;
+    const struct channel_options *options;
     struct token_claims claims = {0};
     if (request->channel.len == 0) {
         session_close(session, WH_DISCONNECT_BAD_REQUEST);
@@ -491,6 +494,8 @@ static void handle_sub_refresh(struct session *session, const struct wh_command 
         code = WH_ERROR_NOT_AVAILABLE;
     else if (subscription == NULL)
         code = WH_ERROR_PERMISSION_DENIED;
+    else if (channel_resolve(session->node->rules, request->channel, &options) != WH_NO_ERROR)
+        code = WH_ERROR_UNKNOWN_CHANNEL; /* a reload took its namespace away */
     else if (request->token.len == 0)
         code = WH_ERROR_BAD_REQUEST;
     else

@@ -173,6 +173,7 @@ enum wh_err node_init_with(struct node *node,
         err = start_broker(node, make_broker);
     if (err) {
         wh_buf_printf(out_problem, "cannot start: %s", wh_err_text(err));
+        node_deinit(node);
         return err;
     }
     return WH_OK;

@@ -62,7 +62,8 @@ struct node {
 
 /*
  * Borrows `config` until node_deinit or a node_reload.  Starts the broker; nothing is accepted yet.
- * `out_problem` gets the text when a key or the broker's address is unusable (WH_EINVAL).
+ * `out_problem` gets the text when a key or the broker's address is unusable (WH_EINVAL).  After
+ * a failure there is nothing to close.
  */
 WH_MUST_CHECK enum wh_err node_init(struct node *node,
                                     struct wh_loop *loop,
