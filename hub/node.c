@@ -99,8 +99,8 @@ static enum wh_err make_configured_broker(struct node *node,
                                           struct broker **out_broker)
 {
     if (node->config->engine.type == ENGINE_REDIS)
-        return broker_redis_new(node->loop, node->config, node->metrics, events, out_broker);
-    return broker_memory_new(node->loop, events, out_broker);
+        return broker_redis_new(node->loop, node->config, node->id, node->metrics, events, out_broker);
+    return broker_memory_new(node->loop, node->id, events, out_broker);
 }
 
 static enum wh_err start_broker(struct node *node, node_broker_maker *make_broker)

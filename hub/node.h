@@ -74,7 +74,8 @@ WH_MUST_CHECK enum wh_err node_init(struct node *node,
                                     struct metrics_shared *shared,
                                     struct wh_buf *out_problem);
 
-/* The same with a broker of the caller's own instead of the one that config->engine names. */
+/* The same with a broker of the caller's own instead of the one that config->engine names.  The
+ * maker may set node->presence as well. */
 typedef enum wh_err node_broker_maker(struct node *node,
                                       const struct broker_events *events,
                                       struct broker **out_broker);
