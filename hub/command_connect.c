@@ -90,6 +90,14 @@ static void fail_connect(struct session *session, uint32_t id, enum wh_code code
         session_refuse(session);
 }
 
+static void undo_sub(struct subscribe_op *op)
+{
+    struct subscription *subscription = op->subscription;
+    subscription->announces = false; /* nobody has heard that it joined */
+    subscribe_end(op);
+    subscription_end(subscription, 0);
+}
+
 /* Make every subscription live and list them in the result; the code of the first that fails. */
 static enum wh_code finish_subs(struct session *session,
                                 struct connect_op *connect,
@@ -103,8 +111,11 @@ static enum wh_code finish_subs(struct session *session,
         return WH_DISCONNECT_SERVER_ERROR;
     for (size_t i = 0; i < connect->count; i++) {
         enum wh_code code = subscribe_finish(&connect->subs[i], &values[i]);
-        if (code != WH_NO_ERROR)
+        if (code != WH_NO_ERROR) { /* a refused client gets nothing of the others */
+            while (i-- > 0)
+                undo_sub(&connect->subs[i]);
             return code;
+        }
         keys[i] = connect->subs[i].request.channel;
     }
     result->subs.keys = keys;

@@ -501,6 +501,7 @@ static void take_answer(struct sim_client *client,
     case SIM_UNSUBSCRIBE:
         is_answer = reply->unsubscribe != NULL;
         client->subs[command->channel].state = SIM_UNSUBSCRIBED;
+        retry_later(client, sim_below(sim, 100)); /* it may have changed its mind */
         break;
     case SIM_PUBLISH:
         is_answer = reply->publish != NULL;

@@ -32,8 +32,7 @@ int main(int argc, char **argv)
         simulate(&(struct sim_options){.seed = seed, .is_verbose = true}, &report);
         return show(seed, &report);
     }
-    wh_random_kernel(&seed, sizeof(seed));
-    seed %= UINT64_C(1000000000000); /* short enough to type */
+    seed = wh_random_below(UINT64_C(1000000000000)); /* short enough to type */
     setvbuf(stdout, NULL, _IOLBF, 0);
     uint64_t end_ms = wh_clock_monotonic_ms() + seconds * 1000;
     for (; wh_clock_monotonic_ms() < end_ms; runs++, seed++) {
