@@ -40,6 +40,7 @@ struct kept {
     struct wh_list link;
     struct wh_arena arena;
     struct wh_publication pub;
+    uint64_t read_number; /* of the last read that was asked for before it came */
 };
 
 struct kept_list {
@@ -92,7 +93,9 @@ static void list_clear(struct kept_list *list)
     list->count = 0;
 }
 
-static enum wh_err list_add(struct kept_list *list, const struct wh_publication *pub)
+static enum wh_err list_add(struct kept_list *list,
+                            const struct wh_publication *pub,
+                            uint64_t read_number)
 {
     if (list->count >= LIST_MAX)
         return WH_ELIMIT;
@@ -106,6 +109,7 @@ static enum wh_err list_add(struct kept_list *list, const struct wh_publication 
         wh_free(kept);
         return err;
     }
+    kept->read_number = read_number;
     wh_list_push_back(&list->items, &kept->link);
     list->count++;
     return WH_OK;
@@ -287,7 +291,7 @@ static void wake(struct feed *feed, enum wh_err err)
 
 static void broadcast(struct feed *feed, const struct wh_publication *pub)
 {
-    if (feed->keepers > 0 && list_add(&feed->kept, pub)) {
+    if (feed->keepers > 0 && list_add(&feed->kept, pub, 0)) {
         feed->life++; /* those who recover have a hole now and start anew */
         list_clear(&feed->kept);
     }
@@ -299,7 +303,7 @@ static void heal(struct feed *feed);
 
 static void hold(struct feed *feed, const struct wh_publication *pub)
 {
-    if (list_add(&feed->held, pub)) { /* the read under way may be too old to have them all */
+    if (list_add(&feed->held, pub, feed->read_number)) { /* the read under way may be too old to have them all */
         list_clear(&feed->held);
         feed->look_at_ms = wh_loop_now_ms(node_of(feed)->loop);
     }
@@ -335,8 +339,8 @@ void feed_take(struct feed *feed, const struct wh_publication *pub)
     if (!feed->is_known)
         set_position(feed, pub->offset - 1, pub->epoch);
     if (leaves_hole(feed, pub)) {
-        heal(feed);
         hold(feed, pub);
+        heal(feed);
         return;
     }
     registry_pin(channel);
@@ -396,18 +400,23 @@ static bool continue_with(struct feed *feed, const struct broker_history *histor
     return true;
 }
 
-/* Work off what came meanwhile; a hole in it starts the next read. */
+/*
+ * Work off what came meanwhile.  What leaves a hole although the read was asked for after it came
+ * is of a past life of the stream.  If it came later, only the next read can tell.
+ */
 static void release_held(struct feed *feed)
 {
     while (!wh_list_is_empty(&feed->held.items)) {
         struct kept *kept = WH_CONTAINER_OF(feed->held.items.next, struct kept, link);
-        if (leaves_hole(feed, &kept->pub)) {
+        bool is_hole = leaves_hole(feed, &kept->pub);
+        if (is_hole && kept->read_number == feed->read_number) {
             heal(feed);
             return;
         }
         wh_list_remove(&kept->link);
         feed->held.count--;
-        take(feed, &kept->pub);
+        if (!is_hole)
+            take(feed, &kept->pub);
         wh_arena_deinit(&kept->arena);
         wh_free(kept);
     }

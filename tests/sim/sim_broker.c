@@ -122,6 +122,8 @@ static void finish(struct sim_broker *broker, struct call *call, const struct ma
     struct sim_node *node = broker->node;
     struct broker_position position = {mail->offset, wh_slice_from_str(mail->epoch)};
     wh_list_remove(&call->link);
+    sim_trace(broker->sim, "node %d: call %u of kind %d gives %d", node->index,
+              (unsigned)call->number, call->kind, err);
     if (call->done)
         call->done(call->user, err);
     if (call->published)
@@ -149,8 +151,6 @@ static void on_timeout(struct sim *sim, void *data)
         broker->held[call->channel].is_held = false;
         broker->held[call->channel].is_confirmed = false;
     }
-    sim_trace(sim, "node %d: call %u of kind %d not answered", mail->node, (unsigned)call->number,
-              call->kind);
     finish(broker, call, mail);
 }
 
@@ -282,6 +282,8 @@ static void send_command(struct sim_broker *broker, struct call *call, struct ma
     struct sim *sim = broker->sim;
     mail->call = call->number;
     mail->kind = call->kind;
+    sim_trace(sim, "node %d: call %u of kind %d for %s", mail->node, (unsigned)call->number,
+              call->kind, sim_channels[mail->channel].name);
     struct mail timeout = mail_for(broker);
     timeout.call = call->number;
     timeout.err = WH_EUNAVAILABLE;
@@ -308,6 +310,17 @@ static void tell_state(struct sim_broker *broker)
     sim_node_touched(broker->node);
 }
 
+static struct call *find_subscribe(struct sim_broker *broker, int channel)
+{
+    WH_LIST_EACH(link, &broker->calls)
+    {
+        struct call *call = WH_CONTAINER_OF(link, struct call, link);
+        if (call->kind == CALL_SUBSCRIBE && call->channel == channel)
+            return call;
+    }
+    return NULL;
+}
+
 static void on_confirmed(struct sim *sim, void *data)
 {
     struct mail *mail = data;
@@ -318,15 +331,10 @@ static void on_confirmed(struct sim *sim, void *data)
     if (!held->is_held || held->number != mail->number)
         return;
     held->is_confirmed = true;
-    WH_LIST_EACH(link, &broker->calls)
-    {
-        struct call *call = WH_CONTAINER_OF(link, struct call, link);
-        if (call->kind != CALL_SUBSCRIBE || call->channel != mail->channel)
-            continue;
-        mail->err = WH_OK;
+    mail->err = WH_OK;
+    struct call *call;
+    while ((call = find_subscribe(broker, mail->channel)) != NULL)
         finish(broker, call, mail);
-        break; /* the rest of the list may have changed */
-    }
 }
 
 static void on_subscribe(struct sim *sim, void *data)

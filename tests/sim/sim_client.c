@@ -354,6 +354,8 @@ static void take_cached(struct sim_client *client,
     if (result->publications.count == 0)
         return;
     sim->report->recoveries++;
+    if (strcmp(sub->asked_epoch, sub->epoch) != 0) /* a stream that went back */
+        sub->last_sequence = 0;
     sub->offset = result->publications.items[0].offset - 1;
     judge_publication(client, channel, &result->publications.items[0]);
     if (sub->offset != result->offset)
@@ -550,7 +552,8 @@ static int channel_of(const struct sim_client *client, const struct wh_push *pus
     if (push->channel.ptr && push->channel.len)
         return sim_channel_index(push->channel);
     for (int i = 0; i < SIM_CHANNELS; i++)
-        if (client->subs[i].state != SIM_UNSUBSCRIBED && push->id == client->subs[i].number)
+        if ((client->subs[i].state == SIM_SUBSCRIBED || client->subs[i].state == SIM_UNSUBSCRIBING) &&
+            push->id == client->subs[i].number)
             return i;
     return -1;
 }

@@ -291,6 +291,15 @@ void sim_conn_stall(struct sim_conn *conn, uint64_t for_ms)
     conn->slow_until_ms = conn->sim->now_ms + for_ms;
 }
 
+void sim_conn_end(struct sim_conn *conn)
+{
+    if (conn->held.len == 0)
+        return; /* the close is under way already */
+    wh_buf_reset(&conn->held);
+    conn->code = 0;
+    finish_close(conn);
+}
+
 void sim_conn_free(struct sim_conn *conn)
 {
     struct wh_list *link;

@@ -194,6 +194,7 @@ struct sim_conn *sim_conn_open(struct sim_client *client, struct sim_node *node)
 void sim_conn_send(struct sim_conn *conn, struct wh_slice message);
 void sim_conn_drop(struct sim_conn *conn); /* the client goes without a word */
 void sim_conn_stall(struct sim_conn *conn, uint64_t for_ms);
+void sim_conn_end(struct sim_conn *conn); /* its node is gone: the client gets what was sent */
 void sim_conn_free(struct sim_conn *conn);
 
 /* Clients */

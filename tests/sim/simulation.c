@@ -270,6 +270,7 @@ static void end_sessions(struct sim *sim, const struct sim_node *node)
             continue;
         conn->session = NULL;
         session_transport_closed(session);
+        sim_conn_end(conn);
     }
 }
 
