@@ -336,8 +336,10 @@ void feed_take(struct feed *feed, const struct wh_publication *pub)
         hold(feed, pub);
         return;
     }
-    if (!feed->is_known)
+    if (!feed->is_known) {
         set_position(feed, pub->offset - 1, pub->epoch);
+        feed->life++; /* a read under way may end before that: nobody knows what came between */
+    }
     if (leaves_hole(feed, pub)) {
         hold(feed, pub);
         heal(feed);

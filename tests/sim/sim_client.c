@@ -538,6 +538,7 @@ static void take_reply(struct sim_client *client, const struct wh_reply *reply)
         return;
     }
     wh_list_remove(&command->link);
+    client->last_reply_ms = client->sim->now_ms;
     if (reply->error)
         take_error(client, command, reply->error->code);
     else
@@ -718,6 +719,7 @@ void sim_client_check_patience(struct sim_client *client)
     const struct sim_command *oldest =
         WH_CONTAINER_OF(client->waiting.next, struct sim_command, link);
     if (sim->now_ms < oldest->at_ms + SIM_PATIENCE_MS ||
+        sim->now_ms < client->last_reply_ms + SIM_PATIENCE_MS ||
         sim->now_ms < client->conn->slow_until_ms + SIM_PATIENCE_MS)
         return;
     sim_fail(sim, "client %d: no reply to command %u (kind %d) for %d ms", client->index,

@@ -15,8 +15,8 @@ enum {
     SIM_CHANNELS = 7,
     SIM_EPOCH_MAX = 16,
     SIM_FAULTS_END_MS = 20000, /* then everything is mended */
-    SIM_CALM_MS = 12000,       /* how long the hub has until all must be well */
-    SIM_PATIENCE_MS = 10000,   /* how long a client waits for any reply */
+    SIM_CALM_MS = 24000,       /* how long the hub has until all must be well */
+    SIM_PATIENCE_MS = 10000,   /* how long a client waits for the next reply */
     SIM_HEAL_MS = 5000         /* how long a gap may last after the link returned */
 };
 
@@ -246,6 +246,7 @@ struct sim_client {
     struct sim_conn *conn;
     uint32_t last_id;
     struct wh_list waiting; /* struct sim_command, in the order of their ids */
+    uint64_t last_reply_ms;
     struct wh_buf frame;    /* commands that leave together */
     struct sim_sub subs[SIM_CHANNELS];
     bool has_token;

@@ -38,6 +38,7 @@ static const char config_text[] =
     "client:\n"
     "  allow_anonymous_connect_without_token: true\n"
     "  recovery_max_publication_limit: 10\n"
+    "  channel_position_check_delay: 20s\n"
     "  queue_max_size: 6000\n"
     "  token: {hmac_secret_key: \"a secret of the simulation, long enough for all\"}\n"
     "channel:\n"
