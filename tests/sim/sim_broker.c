@@ -420,6 +420,8 @@ static void on_promise_due(struct sim *sim, void *data)
 static void expect_healing(struct sim_broker *broker)
 {
     struct sim *sim = broker->sim;
+    if (broker->commands.slow_ms > 0 || broker->commands.back.last_ms > sim->now_ms + 500)
+        return; /* nobody can heal faster than the broker answers */
     struct promise promise = {
         .node = mail_for(broker),
         .since_ms = sim->now_ms,
