@@ -303,7 +303,8 @@ static void heal(struct feed *feed);
 
 static void hold(struct feed *feed, const struct wh_publication *pub)
 {
-    if (list_add(&feed->held, pub, feed->read_number)) { /* the read under way may be too old to have them all */
+    if (list_add(&feed->held, pub,
+                 feed->read_number)) { /* the read under way may be too old to have them all */
         list_clear(&feed->held);
         feed->look_at_ms = wh_loop_now_ms(node_of(feed)->loop);
     }

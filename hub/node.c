@@ -13,9 +13,9 @@
 #include "common/base/random.h"
 #include "common/protocol/codec.h"
 #include "common/protocol/json.h"
+#include "hub/feed.h"
 #include "hub/presence.h"
 #include "hub/session.h"
-#include "hub/feed.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -99,7 +99,8 @@ static enum wh_err make_configured_broker(struct node *node,
                                           struct broker **out_broker)
 {
     if (node->config->engine.type == ENGINE_REDIS)
-        return broker_redis_new(node->loop, node->config, node->id, node->metrics, events, out_broker);
+        return broker_redis_new(node->loop, node->config, node->id, node->metrics, events,
+                                out_broker);
     return broker_memory_new(node->loop, node->id, events, out_broker);
 }
 

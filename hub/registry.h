@@ -74,7 +74,7 @@ struct channel {
     uint32_t reserved;     /* subscriptions, pending ones included, and pins */
     uint32_t joins_wanted; /* active subscriptions that get joins and leaves */
     uint64_t number;       /* its short name in pushes; never used twice by a node */
-    struct feed *feed; /* NULL as long as nobody asked for a position */
+    struct feed *feed;     /* NULL as long as nobody asked for a position */
     enum channel_link link;
     uint64_t link_id;                    /* which request to the broker LINKING waits for */
     struct wh_list waiting;              /* of struct subscribe_op: those that wait for LINKED */

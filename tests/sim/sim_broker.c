@@ -175,8 +175,8 @@ static void read_stream(struct sim *sim, struct mail *mail)
         }
         return;
     }
-    uint64_t offset = query->has_since && query->since + 1 > life->kept_from ? query->since + 1
-                                                                             : life->kept_from;
+    uint64_t offset =
+        query->has_since && query->since + 1 > life->kept_from ? query->since + 1 : life->kept_from;
     for (; offset <= life->top && mail->count < limit; offset++) {
         mail->offsets[mail->count] = offset;
         mail->ids[mail->count++] = life->ids[offset - 1];
@@ -222,8 +222,6 @@ static void pass_on(struct sim *sim, const struct mail *message)
     }
 }
 
-/* A publication as the server takes it: from a node, or from a service (no mail needed). */
-void sim_server_take(struct sim *sim, uint32_t id, uint64_t history_size);
 void sim_server_take(struct sim *sim, uint32_t id, uint64_t history_size)
 {
     int channel = sim->server.publications[id].channel;
@@ -455,7 +453,8 @@ static void on_restoring(struct sim *sim, void *data)
 {
     struct mail *mail = data;
     struct sim_broker *broker = find_broker(sim, mail);
-    if (broker && mail->link == broker->pubsub.number) /* behind the subscribes, as they come back */
+    if (broker &&
+        mail->link == broker->pubsub.number) /* behind the subscribes, as they come back */
         sim_after(sim, sim_pipe_delay(sim, &broker->pubsub.back, 0), on_restored, mail,
                   sizeof(*mail));
 }
@@ -616,10 +615,7 @@ static void plain(struct sim_broker *broker, broker_done *done, void *user)
     send_command(broker, call, &mail);
 }
 
-static void history_remove(struct broker *base,
-                           struct wh_slice name,
-                           broker_done *done,
-                           void *user)
+static void history_remove(struct broker *base, struct wh_slice name, broker_done *done, void *user)
 {
     (void)name;
     plain(broker_of(base), done, user);

@@ -92,8 +92,8 @@ static void subscribe(struct sim_client *client, int channel)
     struct sim_sub *sub = &client->subs[channel];
     struct wh_subscribe_request request = wish(client, channel);
     request.channel = name_of(channel);
-    request.flag = (sub->is_compact ? FLAG_COMPACTION : 0) |
-                   (sub->must_recover ? FLAG_MUST_RECOVER : 0);
+    request.flag =
+        (sub->is_compact ? FLAG_COMPACTION : 0) | (sub->must_recover ? FLAG_MUST_RECOVER : 0);
     struct sim_command *waiting = command(client, SIM_SUBSCRIBE, channel);
     sub->state = SIM_SUBSCRIBING;
     encode(client, &(struct wh_command){.id = waiting->id, .subscribe = &request});
@@ -145,9 +145,8 @@ static const char *token(void)
 {
     static struct wh_buf buf;
     if (buf.len == 0) {
-        enum wh_err err =
-            token_sign("HS256", WH_SLICE_LITERAL(SECRET),
-                       "{\"sub\":\"ann\",\"channels\":[\"server:s\"]}", &buf);
+        enum wh_err err = token_sign("HS256", WH_SLICE_LITERAL(SECRET),
+                                     "{\"sub\":\"ann\",\"channels\":[\"server:s\"]}", &buf);
         WH_ASSERT(err == WH_OK);
     }
     return wh_buf_cstr(&buf);
@@ -251,11 +250,6 @@ static void leave(struct sim_client *client)
 }
 
 /* Judgement of a publication */
-
-static bool is_position(enum sim_channel_kind kind)
-{
-    return kind == SIM_STREAM;
-}
 
 /* Whether the broker took this publication, and after the one before. */
 static void judge_order(struct sim_client *client, int channel, uint32_t id)
@@ -363,6 +357,27 @@ static void take_cached(struct sim_client *client,
                  client->index, sim_channels[channel].name, sub->offset, result->offset);
 }
 
+/* The position must exist, and a loss must be told in the way that was asked for. */
+static void judge_position(struct sim_client *client,
+                           int channel,
+                           const struct wh_subscribe_result *result)
+{
+    struct sim *sim = client->sim;
+    const struct sim_sub *sub = &client->subs[channel];
+    const struct sim_life *life = sim_find_life(sim, channel, result->epoch);
+    bool is_told = sub->is_recovering && !result->recovered;
+    if (result->was_recovering != sub->is_recovering)
+        sim_fail(sim, "client %d: %s: was_recovering is %d", client->index,
+                 sim_channels[channel].name, result->was_recovering);
+    if (is_told && sub->must_recover)
+        sim_fail(sim, "client %d: %s: not recovered, but wanted an error", client->index,
+                 sim_channels[channel].name);
+    if (life == NULL || result->offset > life->top)
+        sim_fail(sim, "client %d: %s: %s has no offset %" PRIu64, client->index,
+                 sim_channels[channel].name, sub->epoch, result->offset);
+    sim->report->told += is_told;
+}
+
 static void take_subscribed(struct sim_client *client,
                             int channel,
                             const struct wh_subscribe_result *result)
@@ -384,25 +399,13 @@ static void take_subscribed(struct sim_client *client,
         sub->last_sequence = 0;
         return;
     }
-    bool is_told = sub->is_recovering && !result->recovered;
     if (!result->recovered)
         sub->last_sequence = 0;
     set_epoch(sub->epoch, result->epoch);
     sub->has_position = true;
-    if (result->was_recovering != sub->is_recovering)
-        sim_fail(sim, "client %d: %s: was_recovering is %d", client->index,
-                 sim_channels[channel].name, result->was_recovering);
-    if (is_told)
-        sim->report->told++;
-    if (is_told && sub->must_recover)
-        sim_fail(sim, "client %d: %s: not recovered, but wanted an error", client->index,
-                 sim_channels[channel].name);
-    const struct sim_life *life = sim_find_life(sim, channel, result->epoch);
-    if (life == NULL || result->offset > life->top)
-        sim_fail(sim, "client %d: %s: %s has no offset %" PRIu64, client->index,
-                 sim_channels[channel].name, sub->epoch, result->offset);
+    judge_position(client, channel, result);
     sub->offset = result->offset;
-    if (result->recovered && is_position(kind))
+    if (result->recovered && kind == SIM_STREAM)
         take_recovered(client, channel, result);
     else if (result->recovered)
         take_cached(client, channel, result);
@@ -553,7 +556,8 @@ static int channel_of(const struct sim_client *client, const struct wh_push *pus
     if (push->channel.ptr && push->channel.len)
         return sim_channel_index(push->channel);
     for (int i = 0; i < SIM_CHANNELS; i++)
-        if ((client->subs[i].state == SIM_SUBSCRIBED || client->subs[i].state == SIM_UNSUBSCRIBING) &&
+        if ((client->subs[i].state == SIM_SUBSCRIBED ||
+             client->subs[i].state == SIM_UNSUBSCRIBING) &&
             push->id == client->subs[i].number)
             return i;
     return -1;
@@ -739,8 +743,8 @@ void sim_client_check_top(struct sim_client *client)
         if (!sub->is_wanted && sub->state == SIM_UNSUBSCRIBED)
             continue;
         if (sub->state != SIM_SUBSCRIBED)
-            sim_fail(sim, "client %d: %s: not subscribed although nothing is broken",
-                     client->index, sim_channels[i].name);
+            sim_fail(sim, "client %d: %s: not subscribed although nothing is broken", client->index,
+                     sim_channels[i].name);
         else if (sub->is_positioned && life &&
                  (strcmp(sub->epoch, life->epoch) != 0 || sub->offset != life->top))
             sim_fail(sim, "client %d: %s: at %" PRIu64 " of %s, the top is %" PRIu64 " of %s",
@@ -761,8 +765,7 @@ void sim_client_check_reached(struct sim_client *client,
         sub->since_ms > before_ms || client->conn->held.len > 0 ||
         client->conn->slow_until_ms + 2000 > sim->now_ms || client->conn->is_closing)
         return;
-    if (strcmp(sub->epoch, epoch) == 0 ? sub->offset < top
-                                       : atoi(sub->epoch + 5) < atoi(epoch + 5))
+    if (strcmp(sub->epoch, epoch) == 0 ? sub->offset < top : atoi(sub->epoch + 5) < atoi(epoch + 5))
         sim_fail(sim,
                  "client %d: %s: the link is back for %d ms, but the gap from %" PRIu64
                  " of %s to %" PRIu64 " of %s is neither healed nor told",

@@ -145,6 +145,9 @@ struct sim_broker {
     void *closed_user;
 };
 
+/* The server takes a publication, from a node or from a service, and passes it on. */
+void sim_server_take(struct sim *sim, uint32_t id, uint64_t history_size);
+
 struct sim_broker *sim_broker_new(struct sim *sim,
                                   struct sim_node *node,
                                   const struct broker_events *events);
@@ -247,7 +250,7 @@ struct sim_client {
     uint32_t last_id;
     struct wh_list waiting; /* struct sim_command, in the order of their ids */
     uint64_t last_reply_ms;
-    struct wh_buf frame;    /* commands that leave together */
+    struct wh_buf frame; /* commands that leave together */
     struct sim_sub subs[SIM_CHANNELS];
     bool has_token;
     bool is_retired; /* the run is over: it does not come back */
@@ -291,8 +294,7 @@ struct sim {
     int client_count;
     struct wh_list conns;
     bool is_calm;    /* nothing breaks any more, nobody publishes */
-    bool is_over;    /* the nodes go as well
-                      */
+    bool is_over;    /* nodes that stop stay away */
     unsigned faults; /* which kinds this run has, a bit each */
     unsigned lag_ms; /* of ordinary messages, at most */
 };

@@ -22,7 +22,7 @@
 #define WALL_START_MS INT64_C(1700000000000)
 
 const struct sim_channel_row sim_channels[SIM_CHANNELS] = {
-    {"stream:a", SIM_STREAM, false, 12}, {"stream:b", SIM_STREAM, false, 12},
+    {"stream:a", SIM_STREAM, false, 12},  {"stream:b", SIM_STREAM, false, 12},
     {"position:p", SIM_STREAM, false, 8}, {"live:l", SIM_LIVE, false, 0},
     {"cache:c", SIM_CACHE, false, 3},     {"room:r", SIM_STREAM, false, 20},
     {"server:s", SIM_STREAM, true, 12},
@@ -413,8 +413,6 @@ static void on_fault(struct sim *sim, void *data)
 
 /* Services publish, clients do what they like. */
 
-void sim_server_take(struct sim *sim, uint32_t id, uint64_t history_size);
-
 static void on_service(struct sim *sim, void *data)
 {
     (void)data;
@@ -423,8 +421,7 @@ static void on_service(struct sim *sim, void *data)
     int channel = (int)sim_below(sim, SIM_CHANNELS);
     uint64_t count = sim_chance(sim, 90) ? 1 : sim_below(sim, 15);
     for (uint64_t i = 0; i < count; i++)
-        sim_server_take(sim, sim_publication_new(sim, channel),
-                        sim_channels[channel].history_size);
+        sim_server_take(sim, sim_publication_new(sim, channel), sim_channels[channel].history_size);
     sim_after(sim, sim_below(sim, 200), on_service, NULL, 0);
 }
 
