@@ -459,7 +459,11 @@ static void on_calm(struct sim *sim, void *data)
             sim_broker_cut_pubsub(node->broker, 50);
     }
     WH_LIST_EACH(link, &sim->conns)
-    WH_CONTAINER_OF(link, struct sim_conn, link)->slow_until_ms = 0;
+    {
+        struct sim_conn *conn = WH_CONTAINER_OF(link, struct sim_conn, link);
+        if (conn->slow_until_ms > sim->now_ms)
+            conn->slow_until_ms = sim->now_ms;
+    }
     sim->is_calm = true;
     for (int i = 0; i < sim->client_count; i++)
         sim_client_want_all(&sim->clients[i]);
