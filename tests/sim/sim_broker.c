@@ -390,7 +390,6 @@ static void on_short_way(struct sim *sim, void *data)
 /* Healing is due SIM_HEAL_MS after the link was reported up, whatever happened before. */
 struct promise {
     struct mail node;
-    uint64_t since_ms;
     uint64_t faults;
     struct {
         char epoch[SIM_EPOCH_MAX];
@@ -411,7 +410,7 @@ static void on_promise_due(struct sim *sim, void *data)
         for (int i = 0; i < SIM_CHANNELS; i++)
             if (promise->streams[i].top > 0)
                 sim_client_check_reached(client, i, promise->streams[i].epoch,
-                                         promise->streams[i].top, promise->since_ms);
+                                         promise->streams[i].top);
     }
 }
 
@@ -422,7 +421,6 @@ static void expect_healing(struct sim_broker *broker)
         return; /* nobody can heal faster than the broker answers */
     struct promise promise = {
         .node = mail_for(broker),
-        .since_ms = sim->now_ms,
         .faults = broker->faults,
     };
     for (int i = 0; i < SIM_CHANNELS; i++) {

@@ -17,7 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FLAG_COMPACTION = 1, FLAG_MUST_RECOVER = 2, HISTORY_LIMIT = 5 };
+enum {
+    SERVER_SIDE = 2,
+    FLAG_COMPACTION = 1,
+    FLAG_MUST_RECOVER = 2,
+    HISTORY_LIMIT = 5,
+    DELIVERY_MS = 500
+};
 
 #define SECRET "a secret of the simulation, long enough for all"
 
@@ -145,8 +151,9 @@ static const char *token(void)
 {
     static struct wh_buf buf;
     if (buf.len == 0) {
-        enum wh_err err = token_sign("HS256", WH_SLICE_LITERAL(SECRET),
-                                     "{\"sub\":\"ann\",\"channels\":[\"server:s\"]}", &buf);
+        enum wh_err err =
+            token_sign("HS256", WH_SLICE_LITERAL(SECRET),
+                       "{\"sub\":\"ann\",\"channels\":[\"server:s\",\"server:t\"]}", &buf);
         WH_ASSERT(err == WH_OK);
     }
     return wh_buf_cstr(&buf);
@@ -162,8 +169,8 @@ static void subscribe_wanted(struct sim_client *client)
 static void connect_to(struct sim_client *client, struct sim_node *node)
 {
     struct wh_connect_request request = {0};
-    struct wh_slice key;
-    struct wh_subscribe_request value;
+    struct wh_slice keys[SIM_CHANNELS];
+    struct wh_subscribe_request values[SIM_CHANNELS];
     client->conn = sim_conn_open(client, node);
     client->state = SIM_CONNECTING;
     client->last_id = 0;
@@ -173,14 +180,14 @@ static void connect_to(struct sim_client *client, struct sim_node *node)
         if (!sim_channels[i].is_server_side)
             continue;
         request.token = wh_slice_from_str(token());
-        key = name_of(i);
-        value = wish(client, i);
+        values[request.subs.count] = wish(client, i);
+        keys[request.subs.count] = name_of(i);
+        request.subs.count += sub->is_recovering;
         sub->must_recover = sub->is_compact = false;
-        request.subs.keys = &key;
-        request.subs.values = &value;
-        request.subs.count = sub->is_recovering;
         sub->state = SIM_SUBSCRIBING;
     }
+    request.subs.keys = keys;
+    request.subs.values = values;
     encode(client, &(struct wh_command){.id = waiting->id, .connect = &request});
     sim_trace(client->sim, "client %d: connect to node %d", client->index, node->index);
     if (sim_chance(client->sim, 60)) /* some send it all in one message */
@@ -467,10 +474,32 @@ static void take_connected(struct sim_client *client, const struct wh_connect_re
     client->state = SIM_READY;
     for (size_t i = 0; i < result->subs.count; i++)
         take_subscribed(client, sim_channel_index(result->subs.keys[i]), &result->subs.values[i]);
-    if (result->subs.count != client->has_token)
+    if (result->subs.count != (client->has_token ? SERVER_SIDE : 0))
         sim_fail(client->sim, "client %d: %zu server-side subscriptions", client->index,
                  result->subs.count);
     subscribe_wanted(client);
+}
+
+struct refusal {
+    struct sim_client *client;
+    struct sim_conn *conn;
+};
+
+static void on_refusal_end(struct sim *sim, void *data)
+{
+    struct refusal *refusal = data;
+    (void)sim;
+    if (refusal->client->conn == refusal->conn)
+        leave(refusal->client);
+}
+
+/* After a refused connect nothing may come any more. */
+static void stay_a_while(struct sim_client *client)
+{
+    struct refusal refusal = {client, client->conn};
+    client->state = SIM_REFUSED;
+    forget_commands(client);
+    sim_after(client->sim, sim_below(client->sim, 1000), on_refusal_end, &refusal, sizeof(refusal));
 }
 
 static void take_error(struct sim_client *client, const struct sim_command *command, uint32_t code)
@@ -483,7 +512,7 @@ static void take_error(struct sim_client *client, const struct sim_command *comm
         sim_fail(sim, "client %d: error %u for a command of kind %d", client->index, code,
                  command->kind);
     else if (command->kind == SIM_CONNECT)
-        leave(client);
+        stay_a_while(client);
 }
 
 static void take_answer(struct sim_client *client,
@@ -756,13 +785,12 @@ void sim_client_check_top(struct sim_client *client)
 void sim_client_check_reached(struct sim_client *client,
                               int channel,
                               const char *epoch,
-                              uint64_t top,
-                              uint64_t before_ms)
+                              uint64_t top)
 {
     struct sim *sim = client->sim;
     const struct sim_sub *sub = &client->subs[channel];
     if (client->state != SIM_READY || sub->state != SIM_SUBSCRIBED || !sub->is_positioned ||
-        sub->since_ms > before_ms || client->conn->held.len > 0 ||
+        sub->since_ms + DELIVERY_MS > sim->now_ms || client->conn->held.len > 0 ||
         client->conn->slow_until_ms + 2000 > sim->now_ms || client->conn->is_closing)
         return;
     if (strcmp(sub->epoch, epoch) == 0 ? sub->offset < top : atoi(sub->epoch + 5) < atoi(epoch + 5))

@@ -12,7 +12,7 @@
 enum {
     SIM_NODES_MAX = 3,
     SIM_CLIENTS_MAX = 7,
-    SIM_CHANNELS = 7,
+    SIM_CHANNELS = 8,
     SIM_EPOCH_MAX = 16,
     SIM_FAULTS_END_MS = 20000, /* then everything is mended */
     SIM_CALM_MS = 24000,       /* how long the hub has until all must be well */
@@ -202,7 +202,7 @@ void sim_conn_free(struct sim_conn *conn);
 
 /* Clients */
 
-enum sim_client_state { SIM_DOWN, SIM_CONNECTING, SIM_READY };
+enum sim_client_state { SIM_DOWN, SIM_CONNECTING, SIM_READY, SIM_REFUSED };
 enum sim_sub_state { SIM_UNSUBSCRIBED, SIM_SUBSCRIBING, SIM_SUBSCRIBED, SIM_UNSUBSCRIBING };
 
 struct sim_sub {
@@ -270,8 +270,7 @@ void sim_client_check_top(struct sim_client *client);
 void sim_client_check_reached(struct sim_client *client,
                               int channel,
                               const char *epoch,
-                              uint64_t top,
-                              uint64_t before_ms);
+                              uint64_t top);
 
 /* All of it */
 

@@ -25,7 +25,7 @@ const struct sim_channel_row sim_channels[SIM_CHANNELS] = {
     {"stream:a", SIM_STREAM, false, 12},  {"stream:b", SIM_STREAM, false, 12},
     {"position:p", SIM_STREAM, false, 8}, {"live:l", SIM_LIVE, false, 0},
     {"cache:c", SIM_CACHE, false, 3},     {"room:r", SIM_STREAM, false, 20},
-    {"server:s", SIM_STREAM, true, 12},
+    {"server:s", SIM_STREAM, true, 12},   {"server:t", SIM_STREAM, true, 12},
 };
 
 #define OPEN                                                                                       \
