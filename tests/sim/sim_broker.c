@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CALL_TIMEOUT_MS = 2000, HISTORY_MAX = 64 };
+enum { CALL_TIMEOUT_MS = 2000, HISTORY_MAX = 64, SLOW_MS = 1000 };
 
 enum call_kind { CALL_SUBSCRIBE, CALL_PUBLISH, CALL_JOIN, CALL_HISTORY, CALL_PLAIN, CALL_MEMBERS };
 
@@ -417,7 +417,7 @@ static void on_promise_due(struct sim *sim, void *data)
 static void expect_healing(struct sim_broker *broker)
 {
     struct sim *sim = broker->sim;
-    if (broker->commands.slow_ms > 0 || broker->commands.back.last_ms > sim->now_ms + 500)
+    if (broker->commands.slow_ms > SLOW_MS || broker->commands.back.last_ms > sim->now_ms + SLOW_MS)
         return; /* nobody can heal faster than the broker answers */
     struct promise promise = {
         .node = mail_for(broker),

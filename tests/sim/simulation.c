@@ -308,6 +308,7 @@ enum fault {
     FAULT_COMMANDS_CUT,
     FAULT_BOTH_CUT,
     FAULT_SLOW_COMMANDS,
+    FAULT_SLOW_WHILE_CUT,
     FAULT_RESTART_EMPTY,
     FAULT_RESTART_SNAPSHOT,
     FAULT_RESTART_SAME,
@@ -350,6 +351,11 @@ static void break_node(struct sim *sim, struct sim_node *node, enum fault fault)
     if (fault == FAULT_SLOW_COMMANDS) {
         broker->commands.slow_ms = sim_chance(sim, 50) ? 0 : (unsigned)sim_below(sim, 2500);
         broker->faults++;
+        return;
+    }
+    if (fault == FAULT_SLOW_WHILE_CUT) { /* answers that speak of before the loss come after it */
+        broker->commands.slow_ms = (unsigned)sim_below(sim, 1000);
+        sim_broker_cut_pubsub(broker, sim_below(sim, 600));
         return;
     }
     if (fault != FAULT_PUBSUB_CUT)
