@@ -264,6 +264,19 @@ void sim_client_retire(struct sim_client *client);
 void sim_client_received(struct sim_client *client, struct sim_conn *conn);
 void sim_client_closed(struct sim_client *client, struct sim_conn *conn, uint32_t code);
 
+/* The next publication of a subscription, live or recovered. */
+void sim_judge_publication(struct sim_client *client,
+                           int channel,
+                           const struct wh_publication *pub);
+void sim_judge_content(struct sim_client *client,
+                       int channel,
+                       const char *epoch,
+                       uint64_t offset,
+                       uint32_t id);
+void sim_judge_position(struct sim_client *client,
+                        int channel,
+                        const struct wh_subscribe_result *result);
+
 /* Whether it stands where its streams stand, and that what it waits for is not too old. */
 void sim_client_check_patience(struct sim_client *client);
 void sim_client_check_top(struct sim_client *client);
