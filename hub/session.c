@@ -426,6 +426,8 @@ static void run(struct session *session, struct wh_slice frame)
 
 void session_receive(struct session *session, struct wh_slice message)
 {
+    if (session->state == SESSION_REFUSED) /* it was told; what stood in that frame is ignored */
+        session_close(session, WH_DISCONNECT_BAD_REQUEST);
     if (!is_reading(session))
         return;
     metrics_add(session->node->metrics, METRIC_BYTES_RECEIVED, (int64_t)message.len);
