@@ -255,7 +255,7 @@ void filter_free(struct filter *filter)
     wh_free(filter);
 }
 
-/* Asking. */
+/* Asking.  A single value is never empty. */
 
 static const struct wh_slice *find_tag(const struct wh_string_map *tags, struct wh_slice key)
 {
@@ -267,7 +267,7 @@ static const struct wh_slice *find_tag(const struct wh_string_map *tags, struct 
 
 static bool ends_with(struct wh_slice text, struct wh_slice end)
 {
-    return text.len >= end.len && wh_slice_equal(wh_slice_from(text, text.len - end.len), end);
+    return text.len >= end.len && memcmp(text.ptr + (text.len - end.len), end.ptr, end.len) == 0;
 }
 
 static bool contains(struct wh_slice text, struct wh_slice part)

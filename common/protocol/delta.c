@@ -90,6 +90,7 @@ static void put_inserts(struct creation *creation, size_t end)
         while (!is_boundary(creation, stop))
             stop--;
         size_t count = stop - creation->done;
+        WH_ASSERT(count > 0);
         put_number(creation->out, count);
         wh_buf_append_char(creation->out, ':');
         wh_buf_append(creation->out, creation->target.ptr + creation->done, count);
@@ -275,7 +276,8 @@ static enum wh_err put_commands(struct creation *creation)
 {
     struct wh_slice source = creation->source, target = creation->target;
     (void)take_match(creation, (struct match){0, 0, common_prefix(source, target)});
-    size_t suffix = common_suffix(source, wh_slice_from(target, creation->done));
+    struct wh_slice rest = wh_slice(target.ptr + creation->done, target.len - creation->done);
+    size_t suffix = common_suffix(source, rest);
     enum wh_err err = scan(creation, target.len - suffix);
     if (err)
         return err;
@@ -289,6 +291,8 @@ enum wh_err wh_delta_create(enum wh_delta_mode mode,
                             struct wh_slice target,
                             struct wh_buf *out)
 {
+    if (!target.ptr)
+        target = WH_SLICE_LITERAL("");
     struct creation creation = {mode, source, target, 0, out};
     size_t start = out->len;
     if (source.len > WH_DELTA_SIZE_MAX || target.len > WH_DELTA_SIZE_MAX)
@@ -400,7 +404,8 @@ static enum wh_err apply(struct reader reader,
         if (err)
             return err;
     }
-    struct wh_slice made = wh_slice_from(wh_buf_slice(out), start);
+    struct wh_slice all = wh_buf_slice(out);
+    struct wh_slice made = wh_slice(all.ptr + start, all.len - start);
     bool is_whole = reader.at == reader.end && made.len == size && checksum(made) == count;
     return is_whole ? WH_OK : WH_EFORMAT;
 }

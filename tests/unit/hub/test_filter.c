@@ -406,7 +406,8 @@ static bool naive_numbers(const char *cmp, const char *tag, const char *val)
 
 static bool naive_leaf(const struct wh_filter_node *leaf, const char *tag)
 {
-    const char *cmp = leaf->cmp.ptr, *val = leaf->val.ptr;
+    const char *cmp = leaf->cmp.ptr ? leaf->cmp.ptr : "";
+    const char *val = leaf->val.ptr ? leaf->val.ptr : "";
     if (strcmp(cmp, "ex") == 0)
         return tag;
     if (strcmp(cmp, "nex") == 0)
