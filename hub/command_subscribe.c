@@ -184,6 +184,7 @@ void command_unsubscribe(struct session *session, const struct wh_command *comma
 void command_sub_refresh(struct session *session, const struct wh_command *command)
 {
     const struct wh_sub_refresh_request *request = command->sub_refresh;
+    const struct channel_options *options;
     struct token_claims claims = {0};
     if (request->channel.len == 0) {
         session_close(session, WH_DISCONNECT_BAD_REQUEST);
@@ -196,6 +197,8 @@ void command_sub_refresh(struct session *session, const struct wh_command *comma
         code = WH_ERROR_NOT_AVAILABLE;
     else if (subscription == NULL)
         code = WH_ERROR_PERMISSION_DENIED;
+    else if (channel_resolve(session->node->rules, request->channel, &options) != WH_NO_ERROR)
+        code = WH_ERROR_UNKNOWN_CHANNEL; /* a reload took its namespace away */
     else if (request->token.len == 0)
         code = WH_ERROR_BAD_REQUEST;
     else
