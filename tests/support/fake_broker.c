@@ -17,8 +17,11 @@ static void finish(struct fake_broker *fake, struct fake_call *call, enum wh_err
     wh_list_remove(&call->link);
     if (err == WH_OK && call->kind == CALL_PUBLISH && !fake->is_manual)
         fake_broker_publish(fake, call->channel, call->data);
+    struct broker_position nowhere = {0};
     if (call->done)
         call->done(call->user, err);
+    if (call->published)
+        call->published(call->user, err, err ? NULL : &nowhere);
     free(call);
 }
 
@@ -69,15 +72,17 @@ static void on_unsubscribe(struct broker *broker, struct wh_slice channel)
 static void on_publish(struct broker *broker,
                        struct wh_slice channel,
                        const struct wh_publication *pub,
-                       broker_done *done,
+                       const struct broker_publish_options *options,
+                       broker_published *done,
                        void *user)
 {
     struct fake_broker *fake = fake_of(broker);
+    assert_true(options == NULL || options->history_size == 0); /* it keeps no streams */
     struct fake_call *call = add(fake, CALL_PUBLISH, channel);
     snprintf(call->data, sizeof(call->data), "%.*s", WH_SLICE_ARGS(pub->data.bytes));
     snprintf(fake->last_publisher, sizeof(fake->last_publisher), "%.*s",
              WH_SLICE_ARGS(pub->info->user));
-    call->done = done;
+    call->published = done;
     call->user = user;
     fake->publishes++;
 }
