@@ -13,9 +13,9 @@
 #include "common/base/random.h"
 #include "common/protocol/codec.h"
 #include "common/protocol/json.h"
+#include "hub/feed.h"
 #include "hub/presence.h"
 #include "hub/session.h"
-#include "hub/feed.h"
 
 #include <inttypes.h>
 #include <stdio.h>

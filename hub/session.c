@@ -235,22 +235,14 @@ static void write_now(struct session *session, struct wh_slice wire)
         session_doom(session, WH_DISCONNECT_SLOW);
 }
 
-void session_deliver(struct session *session, struct wh_slice wire, struct wh_frame **shared)
+void session_deliver(struct session *session, struct wh_frame *frame)
 {
-    if (!wh_list_is_empty(&session->doomed_link)) /* it may have missed something: no gaps */
-        return;
     if (session->node->replies_to == session)
         session_end_replies(session->node);
-    if (session->queue.count == 0 && !session->transport->is_busy) {
-        if (session->state != SESSION_CLOSING)
-            write_now(session, wire);
-        return;
-    }
-    if (*shared == NULL && wh_frame_pack(wire, shared)) {
-        session_doom(session, WH_DISCONNECT_SERVER_ERROR);
-        return;
-    }
-    enqueue(session, *shared);
+    if (session->queue.count > 0 || session->transport->is_busy)
+        enqueue(session, frame);
+    else if (session->state != SESSION_CLOSING)
+        write_now(session, wh_slice(frame->bytes, frame->len));
 }
 
 /* Put as many queued frames as one write takes into node->scratch and drop them. */

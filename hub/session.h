@@ -91,11 +91,8 @@ void session_doom(struct session *session, uint32_t code);
  */
 void session_send(struct session *session, struct wh_frame *frame);
 
-/*
- * Write ready frames now if nothing is queued before them, else queue them.  `*shared` is the
- * frame made of `wire` for those who must queue, made by the first who needs it (NULL before).
- */
-void session_deliver(struct session *session, struct wh_slice wire, struct wh_frame **shared);
+/* Write `frame` now if nothing is queued before it, else queue it with a reference of its own. */
+void session_deliver(struct session *session, struct wh_frame *frame);
 
 /* Encode and queue a reply or push; consecutive ones share one WebSocket message.  A payload that
  * this encoding cannot show closes the session with 3506. */
