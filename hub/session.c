@@ -35,7 +35,7 @@ static void on_timer(struct wh_timer *timer);
 static bool queue_grow(struct session_queue *queue)
 {
     uint32_t capacity = queue->capacity ? queue->capacity * 2 : 4;
-    struct wh_frame **frames = wh_malloc(capacity * sizeof(frames[0]));
+    struct wh_frame **frames = wh_malloc(capacity * sizeof(struct wh_frame *));
     if (frames == NULL)
         return false;
     for (uint32_t i = 0; i < queue->count; i++)

@@ -111,11 +111,11 @@ static void run_steps(uint32_t seed)
     for (size_t i = 0; i < CLIENTS; i++)
         models[i].client = hub_connect(&hub, (enum wh_encoding)(i % WH_ENCODING_COUNT));
     size_t channel = 0;
-    for (uint16_t step = 0; step < STEPS; step++) {
+    for (unsigned step = 0; step < STEPS; step++) {
         struct model *model = &models[roll(&seed, CLIENTS)];
         uint32_t dice = roll(&seed, 100);
         if (dice < 40)
-            publish(&hub, models, channel, step);
+            publish(&hub, models, channel, (uint16_t)step);
         else if (dice < 65 && !model->is_subscribed[channel] &&
                  registry_channel(&hub.node.registry, wh_slice_from_str(channel_names[channel])))
             subscribe(model, channel); /* the hub has the channel: live at once */
