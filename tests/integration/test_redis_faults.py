@@ -260,7 +260,7 @@ def test_garbage_envelopes_are_counted_and_reach_nobody(make_hub, redis, clients
     assert hub.wait_log("envelope_dropped")["channel"] == CHANNEL
 
 
-@pytest.mark.parametrize("payload", NOT_JSON, ids=repr)
+@pytest.mark.parametrize("payload", NOT_JSON, ids=lambda payload: repr(payload)[:20])
 def test_no_plain_payload_but_json_reaches_a_json_client(shared_hub, payload):
     hub, redis, everybody = shared_hub
     json_client, msgpack_client, protobuf_client = everybody
