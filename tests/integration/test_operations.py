@@ -506,6 +506,23 @@ def test_sigusr1_switches_the_debug_log(make_hub, redis, clients):
     assert not [record for record in hub.records[mark:] if record["level"] == "debug"]
 
 
+def test_a_reload_keeps_the_debug_log(make_hub, clients):
+    hub = make_hub()
+    hub.send_signal(signal.SIGUSR1)
+    hub.wait_log("debug_log", worker=0)
+    mark = hub.log_mark()
+    hub.reload({})
+    wait_reloaded(hub, mark)
+    mark = hub.log_mark()
+    clients(hub, token=hub.token("ann"))
+    hub.wait_log("connected", since=mark, level="debug")
+    hub.send_signal(signal.SIGUSR1)
+    hub.wait_log("debug_log", since=mark, worker=0, on=0)
+    mark = hub.log_mark()
+    clients(hub)
+    assert not [record for record in hub.records[mark:] if record["level"] == "debug"]
+
+
 # Who may come in
 
 
