@@ -237,6 +237,20 @@ def test_drain_with_a_hung_redis_answers_and_exits_0(make_hub, redis, clients):
         redis.cont()
 
 
+def test_drain_without_redis_answers_and_exits_0(make_hub, redis, clients):
+    hub = make_hub(redis=redis)
+    client = clients(hub, JsonClient, "news")
+    redis.kill()
+    hub.wait_ready(False)
+    subscribing = client.start("subscribe", channel="other")
+    hub.wait_metric("wirehub_messages_received_total", lambda count: count == 3)
+    hub.send_signal(signal.SIGTERM)
+    with pytest.raises(ReplyError) as refused:
+        client.wait_reply(subscribing)
+    assert refused.value.code == 100
+    assert (client.wait_close().code, hub.wait_exit()) == (3001, 0)
+
+
 def test_drain_delay_keeps_accepting_but_is_not_ready(make_hub, clients):
     hub = make_hub({"drain": {"delay": "1500ms"}})
     started = time.monotonic()

@@ -87,6 +87,20 @@ def test_absent_at_start_clients_are_welcome_and_redis_is_found_when_it_comes(
     assert_delivers(redis, CHANNEL, [client], 1, {"n": 1})
 
 
+def test_hung_at_start_is_told_and_overcome(make_hub, redis, clients):
+    redis.stop()
+    try:
+        hub = make_hub(redis=redis, ready=False)
+        client = clients(hub)
+        assert_temporary(client.subscribe, CHANNEL)
+        wait_redis_check(hub, "no answer")
+    finally:
+        redis.cont()
+    hub.wait_ready(timeout=RETURN_SECONDS)
+    client.subscribe(CHANNEL)
+    assert_delivers(redis, CHANNEL, [client], 1, {"n": 1})
+
+
 def test_a_subscribe_that_waits_succeeds_when_redis_comes_in_time(make_hub, redis, clients):
     hub = make_hub(redis=redis)
     client = clients(hub)
