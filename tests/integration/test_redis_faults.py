@@ -18,20 +18,6 @@ KINDS = (JsonClient, MsgpackClient, ProtobufClient)
 CHANNEL = "market:ticker"
 
 
-@pytest.fixture
-def clients():
-    """clients(hub, kind, channel) opens, connects and subscribes; all are closed at the end."""
-    with contextlib.ExitStack() as stack:
-        def start(hub, kind=JsonClient, *channels):
-            client = stack.enter_context(kind.open(hub.ws_url))
-            client.connect()
-            for channel in channels:
-                client.subscribe(channel)
-            return client
-
-        yield start
-
-
 def redis_check(hub):
     """What /readyz says of Redis."""
     body = json.loads(hub.http("/readyz").body)
