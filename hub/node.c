@@ -118,11 +118,29 @@ static enum wh_err start_broker(struct node *node, node_broker_maker *make_broke
     return make_broker(node, &events, &node->broker);
 }
 
-static enum wh_err start_presence(struct node *node)
+static void on_broker_gone(void *user)
 {
-    if (node->config->engine.type == ENGINE_REDIS)
-        return presence_redis_new(node->loop, node->broker, &node->presence);
-    return presence_memory_new(node->loop, &node->presence);
+    (void)user; /* of a node that could not start: nobody waits */
+}
+
+/* Presence on Redis speaks through the broker's connection; in memory it stands alone. */
+static enum wh_err start_links(struct node *node, node_broker_maker *make_broker)
+{
+    bool is_redis = node->config->engine.type == ENGINE_REDIS;
+    enum wh_err err = is_redis ? WH_OK : presence_memory_new(node->loop, &node->presence);
+    if (err)
+        return err;
+    err = start_broker(node, make_broker);
+    if (err) {
+        if (node->presence)
+            node->presence->ops->close(node->presence);
+        return err;
+    }
+    if (is_redis)
+        err = presence_redis_new(node->loop, node->broker, &node->presence);
+    if (err)
+        node->broker->ops->close(node->broker, on_broker_gone, NULL);
+    return err;
 }
 
 /* Life */
@@ -212,9 +230,7 @@ enum wh_err node_init_with(struct node *node,
     wh_loop_at_turn_end(loop, &node->at_turn_end); /* before the broker's own: it writes last */
     err = make_ping_frames(node);
     if (err == WH_OK)
-        err = start_broker(node, make_broker);
-    if (err == WH_OK)
-        err = start_presence(node);
+        err = start_links(node, make_broker);
     if (err) {
         wh_buf_printf(out_problem, "cannot start: %s", wh_err_text(err));
         node_deinit(node);

@@ -266,6 +266,13 @@ static enum wh_err encode_push(struct channel *channel,
     return err;
 }
 
+static void doom_lane(struct channel *channel, int lane, uint32_t code)
+{
+    const struct subscriber_array *array = &channel->subscribers[lane];
+    for (uint32_t i = 0; i < array->count; i++)
+        session_doom(array->slots[i].session, code);
+}
+
 /* Nobody of this lane can be shown this publication. */
 static void skip_lane(struct registry *registry, struct channel *channel, int lane, bool is_plain)
 {
@@ -278,8 +285,7 @@ static void skip_lane(struct registry *registry, struct channel *channel, int la
     if (is_plain)
         return;
     flush_channel(channel); /* the doomed get what came before, and nothing of what follows */
-    for (uint32_t i = 0; i < array->count; i++)
-        session_doom(array->slots[i].session, WH_DISCONNECT_INAPPROPRIATE_PROTOCOL);
+    doom_lane(channel, lane, WH_DISCONNECT_INAPPROPRIATE_PROTOCOL);
 }
 
 static void broadcast_lane(struct registry *registry,
@@ -293,9 +299,10 @@ static void broadcast_lane(struct registry *registry,
     enum wh_err err = encode_push(channel, lane, push, &channel->batch[lane]);
     if (err == WH_EENCODING) {
         skip_lane(registry, channel, lane, is_plain);
-    } else if (err) {
+    } else if (err) { /* out of memory: told, not silent */
         wh_log(WH_LOG_ERROR, "registry", "broadcast_failed", "error=%s", wh_err_name(err));
         metrics_add(metrics, METRIC_PUBLICATIONS_INVALID, count);
+        doom_lane(channel, lane, WH_DISCONNECT_SERVER_ERROR);
     } else {
         metrics_add(metrics, METRIC_PUBLICATIONS_SENT, count);
     }
@@ -389,8 +396,7 @@ static void flush_batch(struct channel *channel, int lane)
     struct wh_frame *shared = NULL;
     if (wh_frame_new(wh_encoding_opcode(lane_encoding(lane)), messages, &shared)) {
         wh_log(WH_LOG_ERROR, "registry", "broadcast_failed", "bytes=%zu", messages.len);
-        metrics_add(array->slots[0].session->node->metrics, METRIC_PUBLICATIONS_INVALID,
-                    array->count);
+        doom_lane(channel, lane, WH_DISCONNECT_SERVER_ERROR);
         wh_buf_reset(&channel->batch[lane]);
         return;
     }

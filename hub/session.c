@@ -36,7 +36,7 @@ static void on_timer(struct wh_timer *timer);
 static bool queue_grow(struct session_queue *queue)
 {
     uint32_t capacity = queue->capacity ? queue->capacity * 2 : 4;
-    struct wh_frame **frames = wh_malloc(capacity * sizeof(frames[0]));
+    struct wh_frame **frames = wh_malloc(capacity * sizeof(struct wh_frame *));
     if (frames == NULL)
         return false;
     for (uint32_t i = 0; i < queue->count; i++)
@@ -237,6 +237,8 @@ static void write_now(struct session *session, struct wh_slice wire)
 
 void session_deliver(struct session *session, struct wh_frame *frame)
 {
+    if (!wh_list_is_empty(&session->doomed_link)) /* it may have missed something: no gaps */
+        return;
     if (session->node->replies_to == session)
         session_end_replies(session->node);
     if (session->queue.count > 0 || session->transport->is_busy)
