@@ -109,6 +109,15 @@ static bool overridden(struct token_override override, bool value)
     return override.is_set ? override.value : value;
 }
 
+/*
+ * Every SDK offers compaction, but the official JavaScript one in Protobuf reads the number as a
+ * Long object and then finds no subscription under it: pushes would vanish.  So never there.
+ */
+static bool may_be_compact(const struct session *session, const struct wh_subscribe_request *wish)
+{
+    return (wish->flag & FLAG_COMPACTION) != 0 && session->encoding != WH_ENCODING_PROTOBUF;
+}
+
 static struct subscribe_request make_request(const struct session *session,
                                              const struct wh_subscribe_request *wish,
                                              const struct channel_options *options,
@@ -126,7 +135,7 @@ static struct subscribe_request make_request(const struct session *session,
         .recoverable = has_history && overridden(override->force_recovery, grant.recoverable),
         .positioned = has_history && overridden(override->force_positioning, grant.positioned),
         .gets_joins = overridden(override->force_push_join_leave, grant.gets_joins),
-        .is_compact = (wish->flag & FLAG_COMPACTION) != 0,
+        .is_compact = may_be_compact(session, wish),
         .recover = wish->recover || is_cached,
         .must_recover = (wish->flag & FLAG_MUST_RECOVER) != 0,
         .offset = wish->offset,
