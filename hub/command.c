@@ -115,16 +115,6 @@ static void answer_error(struct session *session,
     pending->code = code;
 }
 
-bool command_must_wait(const struct session *session, const struct wh_command *command)
-{
-    if (wh_list_is_empty(&session->pending) || command->id == 0)
-        return false;
-    const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
-    bool overlaps =
-        last->kind == PENDING_SUBSCRIBE ? command->subscribe != NULL : command->publish != NULL;
-    return !overlaps;
-}
-
 void command_abandon(struct session *session)
 {
     while (!wh_list_is_empty(&session->pending))
@@ -277,8 +267,10 @@ static void handle_refresh(struct session *session, const struct wh_command *com
         err = WH_EDENIED;
         reason = "other_user";
     }
-    if (err == WH_OK && claims.expire_at && lifetime_s(claims.expire_at) <= 0)
+    if (err == WH_OK && claims.expire_at && lifetime_s(claims.expire_at) <= 0) {
         err = WH_EEXPIRED;
+        reason = "expired";
+    }
     if (err) {
         log_auth_failure(session, "refresh", reason);
         session_close(session,
@@ -489,6 +481,7 @@ static void handle_unsubscribe(struct session *session, const struct wh_command 
 static void handle_sub_refresh(struct session *session, const struct wh_command *command)
 {
     const struct wh_sub_refresh_request *request = command->sub_refresh;
+    const struct channel_options *options;
     struct token_claims claims = {0};
     if (request->channel.len == 0) {
         session_close(session, WH_DISCONNECT_BAD_REQUEST);
@@ -501,6 +494,8 @@ static void handle_sub_refresh(struct session *session, const struct wh_command 
         code = WH_ERROR_NOT_AVAILABLE;
     else if (subscription == NULL)
         code = WH_ERROR_PERMISSION_DENIED;
+    else if (channel_resolve(session->node->rules, request->channel, &options) != WH_NO_ERROR)
+        code = WH_ERROR_UNKNOWN_CHANNEL; /* a reload took its namespace away */
     else if (request->token.len == 0)
         code = WH_ERROR_BAD_REQUEST;
     else
@@ -671,6 +666,17 @@ static const struct command_row *find_row(const struct wh_command *command)
             return &commands[i];
     }
     return NULL;
+}
+
+bool command_must_wait(const struct session *session, const struct wh_command *command)
+{
+    if (wh_list_is_empty(&session->pending) || command->id == 0)
+        return false;
+    const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
+    const struct command_row *row = find_row(command);
+    command_handler *overlapping =
+        last->kind == PENDING_SUBSCRIBE ? handle_subscribe : handle_publish;
+    return row == NULL || row->handle != overlapping;
 }
 
 void command_execute(struct session *session, const struct wh_command *command)
