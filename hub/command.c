@@ -115,18 +115,47 @@ static void answer_error(struct session *session,
     pending->code = code;
 }
 
-bool command_must_wait(const struct session *session, const struct wh_command *command)
+/*
+ * Whether the key of the command's token is being fetched.  Nothing has been done for the command
+ * yet, so it can be executed from its start once the fetch has ended.
+ */
+static bool awaits_key(struct session *session, const struct wh_command *command)
+{
+    struct node *node = session->node;
+    const struct token_verifier *verifier = node->subscription_tokens;
+    struct wh_slice token = WH_SLICE_ABSENT;
+    if (session->state == SESSION_NEW && command->connect) {
+        verifier = node->connection_tokens;
+        token = command->connect->token;
+    } else if (session->state == SESSION_READY && command->refresh) {
+        verifier = node->connection_tokens;
+        token = command->refresh->token;
+    } else if (session->state == SESSION_READY && command->subscribe) {
+        token = command->subscribe->token;
+    } else if (session->state == SESSION_READY && command->sub_refresh) {
+        token = command->sub_refresh->token;
+    }
+    return token.len > 0 &&
+           token_verifier_wait(verifier, token, &node->arena, &session->key_waiter);
+}
+
+/* Whether what is pending, if anything, may stay unanswered while this command is executed. */
+static bool overlaps_pending(const struct session *session, const struct wh_command *command)
 {
     if (wh_list_is_empty(&session->pending) || command->id == 0)
-        return false;
+        return true;
     const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
-    bool overlaps =
-        last->kind == PENDING_SUBSCRIBE ? command->subscribe != NULL : command->publish != NULL;
-    return !overlaps;
+    return last->kind == PENDING_SUBSCRIBE ? command->subscribe != NULL : command->publish != NULL;
+}
+
+bool command_must_wait(struct session *session, const struct wh_command *command)
+{
+    return !overlaps_pending(session, command) || awaits_key(session, command);
 }
 
 void command_abandon(struct session *session)
 {
+    jwks_waiter_cancel(&session->key_waiter);
     while (!wh_list_is_empty(&session->pending))
         pending_drop(WH_CONTAINER_OF(session->pending.next, struct pending, link));
 }
@@ -173,6 +202,8 @@ static enum wh_code authenticate(struct session *session,
         log_auth_failure(session, "connect", reason);
     if (err == WH_EEXPIRED)
         return WH_ERROR_TOKEN_EXPIRED;
+    if (err == WH_EUNAVAILABLE) /* no key to judge by: temporary, the client comes again */
+        return WH_ERROR_INTERNAL;
     if (err)
         return WH_DISCONNECT_INVALID_TOKEN;
     if (config->client.insecure) {
@@ -281,6 +312,10 @@ static void handle_refresh(struct session *session, const struct wh_command *com
         err = WH_EEXPIRED;
     if (err) {
         log_auth_failure(session, "refresh", reason);
+        if (err == WH_EUNAVAILABLE) { /* the client tries again until its time is up */
+            session_reply_error(session, command->id, WH_ERROR_INTERNAL);
+            return;
+        }
         session_close(session,
                       err == WH_EEXPIRED ? WH_DISCONNECT_EXPIRED : WH_DISCONNECT_INVALID_TOKEN);
         return;
@@ -316,6 +351,8 @@ static enum wh_code check_subscription_token(struct session *session,
         err = WH_OK;
     if (err) {
         log_auth_failure(session, what, reason);
+        if (err == WH_EUNAVAILABLE)
+            return WH_ERROR_INTERNAL;
         return err == WH_EEXPIRED ? WH_ERROR_TOKEN_EXPIRED : WH_ERROR_PERMISSION_DENIED;
     }
     bool is_ours =

@@ -919,7 +919,7 @@ static void keys_that_cannot_be_used_are_refused_with_a_hint(void **state)
         {{.ecdsa_public_key = ed.public_pem}, "neither an RSA nor an EC key"},
         {{.hmac_secret_key = rsa.public_pem}, "is a PEM key, not a shared secret"},
         {{.hmac_previous_secret_key = secret}, "without hmac_secret_key"},
-        {{.jwks_public_endpoint = garbage}, "is not supported yet"},
+        {{.jwks_public_endpoint = garbage}, "no http:// or https:// URL"},
         {{.audience = garbage, .audience_regex = garbage}, "audience and audience_regex"},
         {{.issuer = garbage, .issuer_regex = garbage}, "issuer and issuer_regex"},
         {{.audience_regex = (char[]){"("}}, "audience_regex: "},
