@@ -323,7 +323,6 @@ static void deliver_envelope(struct redis_broker *redis,
                        wh_err_text(err));
         return;
     }
-    metrics_add(redis->metrics, METRIC_PUBLICATIONS_BROKER, 1);
     redis->events.on_publication(redis->events.user, channel, &pub, false);
 }
 
@@ -338,7 +337,6 @@ static void on_message(void *user, struct wh_slice name, struct wh_slice payload
         return;
     }
     struct wh_publication pub = {.data = wh_payload_classify(payload)};
-    metrics_add(redis->metrics, METRIC_PUBLICATIONS_PLAIN, 1);
     redis->events.on_publication(redis->events.user, channel, &pub, true);
 }
 

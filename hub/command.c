@@ -115,44 +115,6 @@ static void answer_error(struct session *session,
     pending->code = code;
 }
 
-/*
- * Whether the key of the command's token is being fetched.  Nothing has been done for the command
- * yet, so it can be executed from its start once the fetch has ended.
- */
-static bool awaits_key(struct session *session, const struct wh_command *command)
-{
-    struct node *node = session->node;
-    const struct token_verifier *verifier = node->subscription_tokens;
-    struct wh_slice token = WH_SLICE_ABSENT;
-    if (session->state == SESSION_NEW && command->connect) {
-        verifier = node->connection_tokens;
-        token = command->connect->token;
-    } else if (session->state == SESSION_READY && command->refresh) {
-        verifier = node->connection_tokens;
-        token = command->refresh->token;
-    } else if (session->state == SESSION_READY && command->subscribe) {
-        token = command->subscribe->token;
-    } else if (session->state == SESSION_READY && command->sub_refresh) {
-        token = command->sub_refresh->token;
-    }
-    return token.len > 0 &&
-           token_verifier_wait(verifier, token, &node->arena, &session->key_waiter);
-}
-
-/* Whether what is pending, if anything, may stay unanswered while this command is executed. */
-static bool overlaps_pending(const struct session *session, const struct wh_command *command)
-{
-    if (wh_list_is_empty(&session->pending) || command->id == 0)
-        return true;
-    const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
-    return last->kind == PENDING_SUBSCRIBE ? command->subscribe != NULL : command->publish != NULL;
-}
-
-bool command_must_wait(struct session *session, const struct wh_command *command)
-{
-    return !overlaps_pending(session, command) || awaits_key(session, command);
-}
-
 void command_abandon(struct session *session)
 {
     jwks_waiter_cancel(&session->key_waiter);
@@ -308,8 +270,10 @@ static void handle_refresh(struct session *session, const struct wh_command *com
         err = WH_EDENIED;
         reason = "other_user";
     }
-    if (err == WH_OK && claims.expire_at && lifetime_s(claims.expire_at) <= 0)
+    if (err == WH_OK && claims.expire_at && lifetime_s(claims.expire_at) <= 0) {
         err = WH_EEXPIRED;
+        reason = "expired";
+    }
     if (err) {
         log_auth_failure(session, "refresh", reason);
         if (err == WH_EUNAVAILABLE) { /* the client tries again until its time is up */
@@ -526,6 +490,7 @@ static void handle_unsubscribe(struct session *session, const struct wh_command 
 static void handle_sub_refresh(struct session *session, const struct wh_command *command)
 {
     const struct wh_sub_refresh_request *request = command->sub_refresh;
+    const struct channel_options *options;
     struct token_claims claims = {0};
     if (request->channel.len == 0) {
         session_close(session, WH_DISCONNECT_BAD_REQUEST);
@@ -538,6 +503,8 @@ static void handle_sub_refresh(struct session *session, const struct wh_command 
         code = WH_ERROR_NOT_AVAILABLE;
     else if (subscription == NULL)
         code = WH_ERROR_PERMISSION_DENIED;
+    else if (channel_resolve(session->node->rules, request->channel, &options) != WH_NO_ERROR)
+        code = WH_ERROR_UNKNOWN_CHANNEL; /* a reload took its namespace away */
     else if (request->token.len == 0)
         code = WH_ERROR_BAD_REQUEST;
     else
@@ -707,6 +674,50 @@ static const struct command_row *find_row(const struct wh_command *command)
             return &commands[i];
     }
     return NULL;
+}
+
+/* Whether what is pending, if anything, may stay unanswered while this command is executed. */
+static bool overlaps_pending(const struct session *session, const struct wh_command *command)
+{
+    if (wh_list_is_empty(&session->pending) || command->id == 0)
+        return true;
+    const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
+    const struct command_row *row = find_row(command);
+    command_handler *overlapping =
+        last->kind == PENDING_SUBSCRIBE ? handle_subscribe : handle_publish;
+    return row && row->handle == overlapping;
+}
+
+/*
+ * Whether the key of the command's token is being fetched.  Nothing has been done for the command
+ * yet, so it can be executed from its start once the fetch has ended.
+ */
+static bool awaits_key(struct session *session, const struct wh_command *command)
+{
+    struct node *node = session->node;
+    const struct command_row *row = find_row(command);
+    command_handler *handle = row && command->id != 0 ? row->handle : NULL;
+    bool is_ready = session->state == SESSION_READY;
+    const struct token_verifier *verifier = node->connection_tokens;
+    struct wh_slice token = WH_SLICE_ABSENT;
+    if (handle == handle_connect && session->state == SESSION_NEW) {
+        token = command->connect->token;
+    } else if (handle == handle_refresh && is_ready) {
+        token = command->refresh->token;
+    } else if (handle == handle_subscribe && is_ready) {
+        verifier = node->subscription_tokens;
+        token = command->subscribe->token;
+    } else if (handle == handle_sub_refresh && is_ready) {
+        verifier = node->subscription_tokens;
+        token = command->sub_refresh->token;
+    }
+    return token.len > 0 &&
+           token_verifier_wait(verifier, token, &node->arena, &session->key_waiter);
+}
+
+bool command_must_wait(struct session *session, const struct wh_command *command)
+{
+    return !overlaps_pending(session, command) || awaits_key(session, command);
 }
 
 void command_execute(struct session *session, const struct wh_command *command)

@@ -63,7 +63,16 @@ static void on_broker_state(void *user, bool is_up, const char *reason)
     snprintf(node->broker_reason, sizeof(node->broker_reason), "%s", reason);
 }
 
-static enum wh_err start_broker(struct node *node)
+static enum wh_err make_configured_broker(struct node *node,
+                                          const struct broker_events *events,
+                                          struct broker **out_broker)
+{
+    if (node->config->engine.type == ENGINE_REDIS)
+        return broker_redis_new(node->loop, node->config, node->metrics, events, out_broker);
+    return broker_memory_new(node->loop, events, out_broker);
+}
+
+static enum wh_err start_broker(struct node *node, node_broker_maker *make_broker)
 {
     struct broker_events events = {
         .on_publication = on_publication,
@@ -72,9 +81,7 @@ static enum wh_err start_broker(struct node *node)
     };
     node->broker_down_since_ms = wh_loop_now_ms(node->loop);
     snprintf(node->broker_reason, sizeof(node->broker_reason), "connecting");
-    if (node->config->engine.type == ENGINE_REDIS)
-        return broker_redis_new(node->loop, node->config, node->metrics, &events, &node->broker);
-    return broker_memory_new(node->loop, &events, &node->broker);
+    return make_broker(node, &events, &node->broker);
 }
 
 /* Life */
@@ -150,12 +157,13 @@ static enum wh_err make_ping_frames(struct node *node)
     return WH_OK;
 }
 
-enum wh_err node_init(struct node *node,
-                      struct wh_loop *loop,
-                      const struct config *config,
-                      struct metrics *metrics,
-                      struct metrics_shared *shared,
-                      struct wh_buf *out_problem)
+enum wh_err node_init_with(struct node *node,
+                           struct wh_loop *loop,
+                           const struct config *config,
+                           struct metrics *metrics,
+                           struct metrics_shared *shared,
+                           node_broker_maker *make_broker,
+                           struct wh_buf *out_problem)
 {
     struct derived derived;
     struct jwks_pool *pool = NULL;
@@ -177,12 +185,23 @@ enum wh_err node_init(struct node *node,
     wh_loop_at_turn_end(loop, &node->at_turn_end); /* before the broker's own: it writes last */
     err = make_ping_frames(node);
     if (err == WH_OK)
-        err = start_broker(node);
+        err = start_broker(node, make_broker);
     if (err) {
         wh_buf_printf(out_problem, "cannot start: %s", wh_err_text(err));
+        node_deinit(node);
         return err;
     }
     return WH_OK;
+}
+
+enum wh_err node_init(struct node *node,
+                      struct wh_loop *loop,
+                      const struct config *config,
+                      struct metrics *metrics,
+                      struct metrics_shared *shared,
+                      struct wh_buf *out_problem)
+{
+    return node_init_with(node, loop, config, metrics, shared, make_configured_broker, out_problem);
 }
 
 static void close_sessions(struct node *node, uint32_t code)

@@ -252,6 +252,7 @@ static void skip_encoding(struct registry *registry,
     metrics_add(registry->node->metrics, METRIC_PUBLICATIONS_UNREPRESENTABLE, array->count);
     if (is_plain)
         return;
+    flush_channel(channel); /* the doomed get what came before, and nothing of what follows */
     for (uint32_t i = 0; i < array->count; i++)
         session_doom(array->slots[i].session, WH_DISCONNECT_INAPPROPRIATE_PROTOCOL);
 }

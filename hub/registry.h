@@ -112,7 +112,7 @@ struct channel *registry_channel(struct registry *registry, struct wh_slice name
 
 /* Queue a publication for everybody here; written by registry_flush or earlier. */
 void registry_broadcast(struct registry *registry,
-                        struct wh_slice channel,
+                        struct wh_slice name,
                         const struct wh_publication *pub,
                         bool is_plain);
 

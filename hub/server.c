@@ -23,10 +23,12 @@
 #include "hub/server.h"
 
 #include "common/base/alloc.h"
+#include "common/base/utf8.h"
 #include "common/protocol/codec.h"
 #include "hub/handshake.h"
 #include "hub/http.h"
 #include "hub/limits.h"
+#include "hub/pem_file.h"
 #include "hub/session.h"
 
 #include <errno.h>
@@ -47,6 +49,7 @@ enum {
     HEADER_BYTES_MAX = 8192,  /* of a request */
     HEADER_POOL = 8192,       /* requests being parsed at once */
     ACCEPT_PAUSE_MS = 100,    /* out of descriptors: wait for some to come back */
+    CLOSE_REASON_MAX = 123,   /* of a control frame of 125 bytes */
     CLOSE_ANSWER_MS = 1000,   /* for the peer's close frame after ours */
 };
 
@@ -143,34 +146,50 @@ static void connection_want_read(struct transport *transport, bool on)
     lws_rx_flow_control(connection->wsi, on);
 }
 
+/*
+ * lws' own way, LWS_TO_KILL_ASYNC, waits for a timer that its libuv plugin arms only after some
+ * socket had an event, and a dead peer has none.  A socket shut down has one, at once.
+ */
+static void kill_connection(struct connection *connection)
+{
+    shutdown(connection->fd, SHUT_RDWR);
+    lws_callback_on_writable(connection->wsi);
+}
+
 static void on_kill_timer(struct wh_timer *timer)
 {
-    struct connection *connection = WH_CONTAINER_OF(timer, struct connection, kill_timer);
-    lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    kill_connection(WH_CONTAINER_OF(timer, struct connection, kill_timer));
 }
 
 /*
  * The close frame is ours too: with the libuv plugin this lws closes the socket before it has sent
  * the reason of lws_close_reason.  The peer's answer comes as WS_PEER_INITIATED_CLOSE.
+ * Code 0: a frame without one.
  */
-static void send_close_frame(struct connection *connection)
+static void send_close_frame(struct connection *connection, uint32_t code, struct wh_slice reason)
 {
-    char frame[2 + 125];
-    if (connection->is_close_sent || connection->base.is_busy ||
-        connection->close_reason == NULL) /* the peer closes: lws answers */
-        return;
-    size_t reason_len = strlen(connection->close_reason);
-    if (reason_len > sizeof(frame) - 4)
-        reason_len = sizeof(frame) - 4;
-    frame[0] = (char)0x88; /* FIN, opcode close (RFC 6455 §5.5.1) */
-    frame[1] = (char)(2 + reason_len);
-    frame[2] = (char)(connection->close_code >> 8);
-    frame[3] = (char)(connection->close_code & 0xff);
-    memcpy(frame + 4, connection->close_reason, reason_len);
+    char frame[4 + CLOSE_REASON_MAX] = {(char)0x88}; /* FIN, opcode close (RFC 6455 §5.5.1) */
+    size_t len = 0;
+    if (code != 0) {
+        len = 2 + (reason.len < CLOSE_REASON_MAX ? reason.len : CLOSE_REASON_MAX);
+        frame[2] = (char)(code >> 8);
+        frame[3] = (char)(code & 0xff);
+        if (len > 2)
+            memcpy(frame + 4, reason.ptr, len - 2);
+    }
+    frame[1] = (char)len;
     connection->is_close_sent = true;
     wh_loop_timer_start(connection->server->node->loop, &connection->kill_timer, CLOSE_ANSWER_MS);
-    if (!write_bytes(connection, wh_slice(frame, 4 + reason_len)))
-        lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    if (!write_bytes(connection, wh_slice(frame, 2 + len)))
+        kill_connection(connection);
+}
+
+/* Ours, once lws holds nothing that has to go before it. */
+static void send_own_close_frame(struct connection *connection)
+{
+    if (!connection->is_close_sent && !connection->base.is_busy)
+        send_close_frame(connection, connection->close_code,
+                         wh_slice_from_str(connection->close_reason));
 }
 
 static void connection_close(struct transport *transport,
@@ -186,7 +205,7 @@ static void connection_close(struct transport *transport,
     connection->close_reason = reason;
     lws_rx_flow_control(connection->wsi, 1); /* or the peer's close frame is never seen */
     wh_loop_timer_start(connection->server->node->loop, &connection->kill_timer, timeout_ms);
-    send_close_frame(connection);
+    send_own_close_frame(connection);
 }
 
 static const struct transport_ops connection_ops = {
@@ -350,7 +369,7 @@ static int on_writeable(struct connection *connection)
     connection->base.is_busy = false;
     connection->held = 0;
     if (connection->is_closing)
-        send_close_frame(connection);
+        send_own_close_frame(connection);
     else
         session_writable(connection->session);
     return 0;
@@ -368,22 +387,25 @@ static void on_closed(struct connection *connection, struct lws *wsi)
 }
 
 /*
- * The answer to our close frame ends the connection.  A close of the peer's own is echoed by lws,
- * but not a 1-byte payload, which is no code (RFC 6455 §5.5.1), nor codes from 5000 on (§7.4.2).
+ * The peer closes, or answers our close.  Its code is echoed unless it may not be sent (RFC 6455
+ * §7.4; lws has put 1002 in place of those below 3000 already), is half a code, or comes with a
+ * reason that is no UTF-8.  Answered here, lest bytes that follow the close make lws cut TCP first.
  */
-static int on_peer_close(struct connection *connection,
-                         struct lws *wsi,
-                         const unsigned char *in,
-                         size_t len)
+static int on_peer_close(struct connection *connection, const unsigned char *in, size_t len)
 {
-    if (connection->is_close_sent)
-        return -1;
-    connection->is_closing = true; /* nothing is sent after the answering close frame */
-    bool is_legal = len == 0 || (len >= 2 && (in[0] << 8 | in[1]) < 5000);
-    if (is_legal)
-        return 0;
-    lws_close_reason(wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
-    return -1;
+    uint32_t code = len >= 2 ? (uint32_t)(in[0] << 8 | in[1]) : 0;
+    struct wh_slice reason = len > 2 ? wh_slice(in + 2, len - 2) : (struct wh_slice){0};
+    connection->is_closing = true;
+    if (len == 1 || code >= 5000) {
+        code = LWS_CLOSE_STATUS_PROTOCOL_ERR;
+        reason.len = 0;
+    } else if (!wh_utf8_is_valid(reason)) {
+        code = LWS_CLOSE_STATUS_INVALID_PAYLOAD;
+        reason.len = 0;
+    }
+    if (!connection->is_close_sent)
+        send_close_frame(connection, code, reason);
+    return -1; /* both have said it: TCP ends as soon as what lws holds has gone */
 }
 
 /* HTTP */
@@ -515,7 +537,7 @@ static int on_lws_event(struct lws *wsi,
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return on_writeable(connection);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        return on_peer_close(connection, wsi, in, len);
+        return on_peer_close(connection, in, len);
     default:
         on_closed(connection, wsi);
         return 0;
@@ -647,26 +669,41 @@ static void on_lws_log(int level, const char *line)
                    "text=%.*s", (int)strcspn(line, "\n"), line);
 }
 
+enum { TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_CA, TLS_FILES };
+
+/* The files must stay open until the virtual host has read them. */
+static bool set_tls(struct lws_context_creation_info *info,
+                    const struct config *config,
+                    struct pem_file files[TLS_FILES])
+{
+    bool is_done = pem_file_open(&files[TLS_CERTIFICATE], config->http_server.tls.cert_pem,
+                                 &info->ssl_cert_filepath);
+    is_done &= pem_file_open(&files[TLS_KEY], config->http_server.tls.key_pem,
+                             &info->ssl_private_key_filepath);
+    is_done &= pem_file_open(&files[TLS_CLIENT_CA], config->http_server.tls.client_ca_pem,
+                             &info->ssl_ca_filepath);
+    info->options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info->ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1;
+    info->alpn = "http/1.1"; /* no h2: this version has known faults there */
+    if (info->ssl_ca_filepath && info->ssl_ca_filepath[0])
+        info->options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
+    return is_done;
+}
+
 static bool make_vhost(struct server *server, struct wh_buf *out_problem)
 {
     const struct config *config = server->node->config;
     struct lws_context_creation_info info = {0};
+    struct pem_file files[TLS_FILES] = {{-1, ""}, {-1, ""}, {-1, ""}};
     info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
     info.vhost_name = "wirehub";
     info.protocols = protocols;
     info.keepalive_timeout = KEEPALIVE_TIMEOUT_S;
     info.retry_and_idle_policy = &no_validity_checks;
-    if (config->http_server.tls.enabled) {
-        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-        info.ssl_cert_filepath = config->http_server.tls.cert_pem;
-        info.ssl_private_key_filepath = config->http_server.tls.key_pem;
-        info.ssl_ca_filepath = config->http_server.tls.client_ca_pem;
-        info.ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1;
-        info.alpn = "http/1.1"; /* no h2: this version has known faults there */
-        if (info.ssl_ca_filepath && info.ssl_ca_filepath[0])
-            info.options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
-    }
-    server->vhost = lws_create_vhost(server->context, &info);
+    if (!config->http_server.tls.enabled || set_tls(&info, config, files))
+        server->vhost = lws_create_vhost(server->context, &info);
+    for (int i = 0; i < TLS_FILES; i++)
+        pem_file_close(&files[i]);
     if (server->vhost == NULL)
         wh_buf_append_str(out_problem,
                           config->http_server.tls.enabled
@@ -699,7 +736,6 @@ static bool make_context(struct server *server, struct wh_buf *out_problem)
     return server->context != NULL && make_vhost(server, out_problem);
 }
 
-/* demo.dir, or what an installed or freshly built tree has beside the binary. */
 static enum wh_err load_demo(struct server *server, struct wh_buf *out_problem)
 {
     const struct config *config = server->node->config;

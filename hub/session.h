@@ -38,9 +38,9 @@ struct session {
     bool pong_due;                /* a ping is unanswered */
     bool input_held;              /* the transport was told to stop reading */
     bool is_running;              /* inside session_receive: input is not resumed recursively */
+    struct wh_list doomed_link;   /* node->doomed; near the top, for each delivery asks for it */
     struct wh_list link;          /* node->sessions */
     struct wh_list dirty_link;    /* node->dirty */
-    struct wh_list doomed_link;   /* node->doomed */
     struct wh_list user_link;     /* user->sessions */
     struct wh_list subscriptions; /* struct subscription.session_link */
     uint32_t subscription_count;

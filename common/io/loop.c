@@ -17,6 +17,16 @@ static uint64_t now_us(void)
     return uv_hrtime() / 1000;
 }
 
+/*
+ * libuv ends when no referenced handle is active, and neither a task nor a timer of the wheel is
+ * one until the turn's end: the prepare handle counts for as long as there is something to do
+ * there.
+ */
+static void want_turn_end(struct wh_loop *loop)
+{
+    uv_ref((uv_handle_t *)&loop->before_sleep);
+}
+
 static void run_tasks(struct wh_loop *loop)
 {
     for (;;) {
@@ -54,6 +64,7 @@ static void on_wheel_due(uv_timer_t *driver)
     struct wh_loop *loop = driver->data;
     loop->now_ms = uv_now(&loop->uv);
     loop->is_wheel_changed = true;
+    want_turn_end(loop); /* or a wheel with timers left could look like nothing to wait for */
     wh_wheel_advance(&loop->wheel, loop->now_ms);
 }
 
@@ -95,6 +106,7 @@ static void on_before_sleep(uv_prepare_t *prepare)
     } while (!wh_list_is_empty(&loop->tasks));
     arm_wheel(loop);
     measure(loop);
+    uv_unref((uv_handle_t *)prepare);
 }
 
 enum wh_err wh_loop_init(struct wh_loop *loop)
@@ -130,17 +142,10 @@ void wh_loop_deinit(struct wh_loop *loop)
     WH_ASSERT(rc == 0);
 }
 
-/* libuv stops when no handle of its own is active; our tasks and timers are none until armed. */
 void wh_loop_run(struct wh_loop *loop)
 {
-    while (!loop->is_stopping) {
-        on_before_sleep(&loop->before_sleep);
-        if (loop->is_stopping)
-            break;
-        int is_alive = uv_run(&loop->uv, UV_RUN_DEFAULT);
-        if (!is_alive && wh_list_is_empty(&loop->tasks) && !loop->is_wheel_changed)
-            break;
-    }
+    while (!loop->is_stopping && uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
+        ;
     loop->is_stopping = false;
 }
 
@@ -154,6 +159,7 @@ void wh_loop_timer_start(struct wh_loop *loop, struct wh_timer *timer, uint64_t 
 {
     wh_timer_start(&loop->wheel, timer, wh_loop_now_ms(loop), delay_ms);
     loop->is_wheel_changed = true;
+    want_turn_end(loop);
 }
 
 void wh_loop_timer_stop(struct wh_loop *loop, struct wh_timer *timer)
@@ -174,6 +180,7 @@ void wh_loop_defer(struct wh_loop *loop, struct wh_task *task)
 {
     if (wh_list_is_empty(&task->link))
         wh_list_push_back(&loop->tasks, &task->link);
+    want_turn_end(loop);
 }
 
 void wh_task_cancel(struct wh_task *task)
@@ -185,4 +192,5 @@ void wh_loop_at_turn_end(struct wh_loop *loop, struct wh_task *task)
 {
     if (wh_list_is_empty(&task->link))
         wh_list_push_back(&loop->flushers, &task->link);
+    want_turn_end(loop);
 }

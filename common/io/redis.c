@@ -409,7 +409,8 @@ static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *
     }
     if (status < 0) {
         char reason[WH_REDIS_REASON_MAX];
-        snprintf(reason, sizeof reason, "resolve %.100s: %.60s", redis->address.host, uv_strerror(status));
+        snprintf(reason, sizeof reason, "resolve %.100s: %.60s", redis->address.host,
+                 uv_strerror(status));
         go_down(redis, WH_EIO, reason);
         return;
     }

@@ -225,18 +225,17 @@ static enum wh_err encode_message(const struct wh_schema *schema,
                                   struct wh_buf *out);
 
 /* Our own names need no escaping. */
-static void write_key(struct wh_buf *out, const char *name, bool is_first)
+static void write_key(struct wh_buf *out, struct wh_slice name, bool is_first)
 {
-    size_t len = strlen(name);
-    char *at = wh_buf_reserve(out, len + 4);
+    char *at = wh_buf_reserve(out, name.len + 4);
     if (!at)
         return;
     char *start = at;
     if (!is_first)
         *at++ = ',';
     *at++ = '"';
-    memcpy(at, name, len);
-    at += len;
+    memcpy(at, name.ptr, name.len);
+    at += name.len;
     *at++ = '"';
     *at++ = ':';
     wh_buf_commit(out, (size_t)(at - start));
@@ -368,7 +367,7 @@ static enum wh_err encode_message(const struct wh_schema *schema,
         const struct wh_field *field = &schema->fields[i];
         if (!wh_field_is_written(field, message))
             continue;
-        write_key(out, field->name, is_first);
+        write_key(out, wh_slice_from_str(field->name), is_first);
         is_first = false;
         err = write_field(field, wh_field_slot_const(field, message), out);
     }

@@ -219,19 +219,17 @@ static enum wh_err read_message_entry(struct decoder *decoder,
     return decode_message(decoder, schema, value, message);
 }
 
-/* A message that comes in pieces is merged, as proto3 asks. */
+/* A message that comes twice replaces the first.  Merging them, which proto3 would like, would let
+ * many empty ones make us go through the maps of the first again and again. */
 static enum wh_err read_message(struct decoder *decoder,
                                 const struct wh_schema *schema,
                                 struct wh_slice bytes,
                                 void *slot)
 {
-    void *message = wh_load_pointer(slot);
-    if (!message) {
-        message = wh_arena_alloc(decoder->arena, schema->size);
-        if (!message)
-            return WH_ENOMEM;
-        memcpy(slot, &message, sizeof(message));
-    }
+    void *message = wh_arena_alloc(decoder->arena, schema->size);
+    if (!message)
+        return WH_ENOMEM;
+    memcpy(slot, &message, sizeof(message));
     return decode_message(decoder, schema, bytes, message);
 }
 

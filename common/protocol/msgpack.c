@@ -50,6 +50,17 @@ static uint64_t big_endian(const unsigned char *at, unsigned width)
     return value;
 }
 
+/* Two's complement: a set top bit goes on to the left for ever. */
+static int64_t big_endian_signed(const unsigned char *at, unsigned width)
+{
+    uint64_t bits = at[0] & 0x80 ? UINT64_MAX : 0;
+    int64_t value;
+    for (unsigned i = 0; i < width; i++)
+        bits = bits << 8 | at[i];
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
 /* Take `len` bytes (behind `extra` that are skipped) as the token's content. */
 static enum wh_err take_bytes(struct wh_msgpack_reader *reader,
                               enum wh_msgpack_type type,
@@ -86,16 +97,6 @@ static enum wh_err set_int(int64_t value, struct wh_msgpack_token *out)
     else
         *out = (struct wh_msgpack_token){.type = WH_MSGPACK_UINT, .u64 = (uint64_t)value};
     return WH_OK;
-}
-
-/* Sign-extended from `width` bytes. */
-static int64_t sign_extend(uint64_t bits, unsigned width)
-{
-    unsigned shift = 64 - 8 * width;
-    uint64_t shifted = bits << shift;
-    int64_t value;
-    memcpy(&value, &shifted, sizeof(value));
-    return value >> shift;
 }
 
 static enum wh_err set_float(uint64_t bits, bool is_float32, struct wh_msgpack_token *out)
@@ -135,7 +136,7 @@ static enum wh_err next_headed(struct wh_msgpack_reader *reader,
         *out = (struct wh_msgpack_token){.type = WH_MSGPACK_UINT, .u64 = value};
         return WH_OK;
     case HEAD_INT:
-        return set_int(sign_extend(value, head.width), out);
+        return set_int(big_endian_signed(reader->at - head.width, head.width), out);
     case HEAD_FLOAT32:
     case HEAD_FLOAT64:
         return set_float(value, head.kind == HEAD_FLOAT32, out);

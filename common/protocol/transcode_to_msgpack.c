@@ -266,7 +266,7 @@ static enum wh_err next_value(struct build *build)
 {
     while (build->depth > 0 && !build->out->err) {
         struct open_container *top = &build->stack[build->depth - 1];
-        struct wh_slice key;
+        struct wh_slice key = WH_SLICE_ABSENT;
         enum wh_err err = top->is_object ? wh_json_next_member(&build->reader, &build->arena, &key)
                                          : wh_json_next_item(&build->reader);
         if (err == WH_EEND) {

