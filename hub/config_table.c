@@ -52,8 +52,7 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
     ROW(prefix "ecdsa_public_key", STRING, LIVE, at(ecdsa_public_key),                             \
         "Public key that verifies ES256, ES384 and ES512 tokens: PEM text."),                      \
     ROW(prefix "jwks_public_endpoint", STRING, LIVE, at(jwks_public_endpoint),                     \
-        "http or https URL of a JSON Web Key Set, used in place of the keys above; tokens name "   \
-        "their key by `kid`."),                                                                    \
+        "URL of a JSON Web Key Set, used in place of the keys above; tokens need a `kid`."),       \
     ROW(prefix "audience", STRING, LIVE, at(audience),                                             \
         "The `aud` that tokens must have; empty accepts any."),                                    \
     ROW(prefix "audience_regex", STRING, LIVE, at(audience_regex),                                 \
