@@ -51,8 +51,8 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
         "Public key that verifies RS256, RS384 and RS512 tokens: PEM text."),                      \
     ROW(prefix "ecdsa_public_key", STRING, LIVE, at(ecdsa_public_key),                             \
         "Public key that verifies ES256, ES384 and ES512 tokens: PEM text."),                      \
-    ROW(prefix "jwks_public_endpoint", STRING, LIVE | IDLE, at(jwks_public_endpoint),              \
-        "URL of a JSON Web Key Set, used in place of the keys above."),                            \
+    ROW(prefix "jwks_public_endpoint", STRING, LIVE, at(jwks_public_endpoint),                     \
+        "URL of a JSON Web Key Set, used in place of the keys above; tokens need a `kid`."),       \
     ROW(prefix "audience", STRING, LIVE, at(audience),                                             \
         "The `aud` that tokens must have; empty accepts any."),                                    \
     ROW(prefix "audience_regex", STRING, LIVE, at(audience_regex),                                 \
