@@ -36,6 +36,8 @@ static enum wh_code authenticate(struct session *session,
         command_log_auth_failure(session, "connect", reason);
     if (err == WH_EEXPIRED)
         return WH_ERROR_TOKEN_EXPIRED;
+    if (err == WH_EUNAVAILABLE) /* no key to judge by: temporary, the client comes again */
+        return WH_ERROR_INTERNAL;
     if (err)
         return WH_DISCONNECT_INVALID_TOKEN;
     if (config->client.insecure) {
@@ -375,10 +377,16 @@ void command_refresh(struct session *session, const struct wh_command *command)
         err = WH_EDENIED;
         reason = "other_user";
     }
-    if (err == WH_OK && claims.expire_at && command_lifetime_s(claims.expire_at) <= 0)
+    if (err == WH_OK && claims.expire_at && command_lifetime_s(claims.expire_at) <= 0) {
         err = WH_EEXPIRED;
+        reason = "expired";
+    }
     if (err) {
         command_log_auth_failure(session, "refresh", reason);
+        if (err == WH_EUNAVAILABLE) { /* the client tries again until its time is up */
+            session_reply_error(session, command->id, WH_ERROR_INTERNAL);
+            return;
+        }
         session_close(session,
                       err == WH_EEXPIRED ? WH_DISCONNECT_EXPIRED : WH_DISCONNECT_INVALID_TOKEN);
         return;

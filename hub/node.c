@@ -118,13 +118,29 @@ static enum wh_err start_broker(struct node *node, node_broker_maker *make_broke
     return make_broker(node, &events, &node->broker);
 }
 
-static enum wh_err start_presence(struct node *node)
+static void on_broker_gone(void *user)
 {
-    if (node->presence) /* came with the broker */
-        return WH_OK;
-    if (node->config->engine.type == ENGINE_REDIS)
-        return presence_redis_new(node->loop, node->broker, &node->presence);
-    return presence_memory_new(node->loop, &node->presence);
+    (void)user; /* of a node that could not start: nobody waits */
+}
+
+/* Presence on Redis speaks through the broker's connection; in memory it stands alone. */
+static enum wh_err start_links(struct node *node, node_broker_maker *make_broker)
+{
+    bool is_redis = node->config->engine.type == ENGINE_REDIS;
+    enum wh_err err = is_redis ? WH_OK : presence_memory_new(node->loop, &node->presence);
+    if (err)
+        return err;
+    err = start_broker(node, make_broker);
+    if (err) {
+        if (node->presence)
+            node->presence->ops->close(node->presence);
+        return err;
+    }
+    if (is_redis)
+        err = presence_redis_new(node->loop, node->broker, &node->presence);
+    if (err)
+        node->broker->ops->close(node->broker, on_broker_gone, NULL);
+    return err;
 }
 
 /* Life */
@@ -143,7 +159,17 @@ static void derived_free(struct derived *derived)
     token_verifier_free(derived->subscription_tokens);
 }
 
+static enum wh_err make_verifier(const struct token_config *config,
+                                 struct jwks_pool *pool,
+                                 struct token_verifier **out_verifier,
+                                 struct wh_buf *out_problem)
+{
+    enum wh_err err = token_verifier_new(config, out_verifier, out_problem);
+    return err ? err : token_verifier_use_jwks(*out_verifier, pool);
+}
+
 static enum wh_err derive(const struct config *config,
+                          struct jwks_pool *pool,
                           struct derived *out_derived,
                           struct wh_buf *out_problem)
 {
@@ -155,9 +181,9 @@ static enum wh_err derive(const struct config *config,
     if (err)
         wh_buf_printf(out_problem, "channel rules: %s", wh_err_text(err));
     if (err == WH_OK)
-        err = token_verifier_new(&config->client.token, &derived.connection_tokens, out_problem);
+        err = make_verifier(&config->client.token, pool, &derived.connection_tokens, out_problem);
     if (err == WH_OK)
-        err = token_verifier_new(subscription, &derived.subscription_tokens, out_problem);
+        err = make_verifier(subscription, pool, &derived.subscription_tokens, out_problem);
     if (err) {
         derived_free(&derived);
         return err;
@@ -199,10 +225,15 @@ enum wh_err node_init_with(struct node *node,
                            struct wh_buf *out_problem)
 {
     struct derived derived;
-    enum wh_err err = derive(config, &derived, out_problem);
-    if (err)
+    struct jwks_pool *pool = NULL;
+    enum wh_err err = jwks_pool_new(loop, &jwks_default_times, &pool);
+    if (err == WH_OK)
+        err = derive(config, pool, &derived, out_problem);
+    if (err) {
+        jwks_pool_free(pool);
         return err;
-    *node = (struct node){.loop = loop, .metrics = metrics, .metrics_shared = shared};
+    }
+    *node = (struct node){.loop = loop, .metrics = metrics, .metrics_shared = shared, .jwks = pool};
     wh_random_uuid_v4(node->id);
     adopt(node, config, &derived);
     registry_init(&node->registry, node);
@@ -214,9 +245,7 @@ enum wh_err node_init_with(struct node *node,
     wh_loop_at_turn_end(loop, &node->at_turn_end); /* before the broker's own: it writes last */
     err = make_ping_frames(node);
     if (err == WH_OK)
-        err = start_broker(node, make_broker);
-    if (err == WH_OK)
-        err = start_presence(node);
+        err = start_links(node, make_broker);
     if (err) {
         wh_buf_printf(out_problem, "cannot start: %s", wh_err_text(err));
         node_deinit(node);
@@ -247,6 +276,7 @@ void node_close(struct node *node, void (*closed)(void *user), void *user)
     wh_loop_timer_stop(node->loop, &node->drain_timer);
     close_sessions(node, WH_DISCONNECT_SHUTDOWN);
     node->presence->ops->close(node->presence);
+    jwks_pool_close(node->jwks);
     node->broker->ops->close(node->broker, closed, user);
 }
 
@@ -261,6 +291,7 @@ void node_deinit(struct node *node)
     wh_buf_deinit(&node->replies);
     derived_free(
         &(struct derived){node->rules, node->connection_tokens, node->subscription_tokens});
+    jwks_pool_free(node->jwks);
 }
 
 /* Reload */
@@ -271,7 +302,7 @@ static const struct channel_options nothing_allowed;
 enum wh_err node_reload(struct node *node, const struct config *config, struct wh_buf *out_problem)
 {
     struct derived derived;
-    enum wh_err err = derive(config, &derived, out_problem);
+    enum wh_err err = derive(config, node->jwks, &derived, out_problem);
     if (err)
         return err;
     struct derived old = {node->rules, node->connection_tokens, node->subscription_tokens};

@@ -32,6 +32,7 @@ struct node {
     struct wh_loop *loop;
     const struct config *config; /* borrowed; replaced by node_reload */
     struct channel_rules *rules;
+    struct jwks_pool *jwks; /* keys that the verifiers fetch; outlives a reload */
     struct token_verifier *connection_tokens;
     struct token_verifier *subscription_tokens;
     struct metrics *metrics;
@@ -74,8 +75,7 @@ WH_MUST_CHECK enum wh_err node_init(struct node *node,
                                     struct metrics_shared *shared,
                                     struct wh_buf *out_problem);
 
-/* The same with a broker of the caller's own instead of the one that config->engine names.  The
- * maker may set node->presence as well. */
+/* The same with a broker of the caller's own instead of the one that config->engine names. */
 typedef enum wh_err node_broker_maker(struct node *node,
                                       const struct broker_events *events,
                                       struct broker **out_broker);

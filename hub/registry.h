@@ -5,8 +5,8 @@
  * A channel keeps one dense array of subscribers per lane, so a broadcast
  * touches one slot a subscriber and nothing else.  A lane is an encoding with
  * the channel named in full or by its number (channel compaction).
- * Publications of one turn are encoded once per lane and packed; at the end of
- * the turn each subscriber gets them in one write.  A broadcast never removes anybody: a
+ * Publications of one turn are encoded once per lane into one message; at the
+ * end of the turn each subscriber gets it in one write.  A broadcast never removes anybody: a
  * session over its limit is doomed and closed after the walk.
  */
 #ifndef HUB_REGISTRY_H
@@ -79,7 +79,7 @@ struct channel {
     uint64_t link_id;                    /* which request to the broker LINKING waits for */
     struct wh_list waiting;              /* of struct subscribe_op: those that wait for LINKED */
     struct wh_list batch_link;           /* on registry->batches while something is batched */
-    struct wh_buf batch[REGISTRY_LANES]; /* ready frames of this turn */
+    struct wh_buf batch[REGISTRY_LANES]; /* encoded pushes of this turn: one message to be */
 };
 
 /* All sessions of one user id. */

@@ -736,7 +736,6 @@ static bool make_context(struct server *server, struct wh_buf *out_problem)
     return server->context != NULL && make_vhost(server, out_problem);
 }
 
-/* demo.dir, or what an installed or freshly built tree has beside the binary. */
 static enum wh_err load_demo(struct server *server, struct wh_buf *out_problem)
 {
     const struct config *config = server->node->config;

@@ -30,13 +30,14 @@ enum {
 };
 
 static void on_timer(struct wh_timer *timer);
+static void on_keys(struct jwks_waiter *waiter);
 
 /* Queue */
 
 static bool queue_grow(struct session_queue *queue)
 {
     uint32_t capacity = queue->capacity ? queue->capacity * 2 : 4;
-    struct wh_frame **frames = wh_malloc(capacity * sizeof(frames[0]));
+    struct wh_frame **frames = wh_malloc(capacity * sizeof(struct wh_frame *));
     if (frames == NULL)
         return false;
     for (uint32_t i = 0; i < queue->count; i++)
@@ -98,6 +99,7 @@ enum wh_err session_open(struct node *node,
     wh_list_init(&session->subscriptions);
     wh_list_init(&session->pending);
     wh_timer_init(&session->timer, on_timer);
+    jwks_waiter_init(&session->key_waiter, on_keys);
     wh_list_push_back(&node->sessions, &session->link);
     node->session_count++;
     wh_loop_timer_start(node->loop, &session->timer, node->config->client.stale_close_delay_ms);
@@ -235,22 +237,16 @@ static void write_now(struct session *session, struct wh_slice wire)
         session_doom(session, WH_DISCONNECT_SLOW);
 }
 
-void session_deliver(struct session *session, struct wh_slice wire, struct wh_frame **shared)
+void session_deliver(struct session *session, struct wh_frame *frame)
 {
     if (!wh_list_is_empty(&session->doomed_link)) /* it may have missed something: no gaps */
         return;
     if (session->node->replies_to == session)
         session_end_replies(session->node);
-    if (session->queue.count == 0 && !session->transport->is_busy) {
-        if (session->state != SESSION_CLOSING)
-            write_now(session, wire);
-        return;
-    }
-    if (*shared == NULL && wh_frame_pack(wire, shared)) {
-        session_doom(session, WH_DISCONNECT_SERVER_ERROR);
-        return;
-    }
-    enqueue(session, *shared);
+    if (session->queue.count > 0 || session->transport->is_busy)
+        enqueue(session, frame);
+    else if (session->state != SESSION_CLOSING)
+        write_now(session, wh_slice(frame->bytes, frame->len));
 }
 
 /* Put as many queued frames as one write takes into node->scratch and drop them. */
@@ -366,7 +362,7 @@ void session_reply_error(struct session *session, uint32_t id, enum wh_code code
 
 /* Input */
 
-/* Reading stops while too much waits to be written or for the broker. */
+/* Reading stops while too much waits to be written or for the broker, or a token for its key. */
 static bool is_congested(const struct session *session)
 {
     const struct node *node = session->node;
@@ -374,7 +370,7 @@ static bool is_congested(const struct session *session)
     if (node->replies_to == session) /* they queue at the end of the turn at the latest */
         waiting += node->replies.len;
     return waiting > node->config->client.queue_max_size / 2 ||
-           session->pending_count >= PENDING_MAX;
+           session->pending_count >= PENDING_MAX || jwks_waiter_is_waiting(&session->key_waiter);
 }
 
 static void hold(struct session *session, struct wh_slice rest)
@@ -482,6 +478,12 @@ void session_resume(struct session *session)
         session->input_held = false;
         session->transport->ops->want_read(session->transport, true);
     }
+}
+
+/* What held the input up is executed now, inside this call: so its answer is final. */
+static void on_keys(struct jwks_waiter *waiter)
+{
+    session_resume(WH_CONTAINER_OF(waiter, struct session, key_waiter));
 }
 
 /* Time */
@@ -637,7 +639,7 @@ void session_reschedule(struct session *session)
     session->subs_check_at_ms = check_at_ms ? earlier(session->subs_check_at_ms, check_at_ms) : 0;
     if (!is_present)
         session->presence_at_ms = 0;
-    else if (session->presence_at_ms == 0) /* anywhere in the first interval, so that they spread */
+    else if (session->presence_at_ms == 0) /* anywhere in an interval, so that they spread */
         session->presence_at_ms = now + renewal_ms / 2 + wh_random_below(renewal_ms / 2);
     if (session->state == SESSION_READY)
         schedule(session);

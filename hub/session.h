@@ -46,6 +46,7 @@ struct session {
     uint32_t subscription_count;
     struct wh_list pending; /* struct pending: commands not answered yet, in order */
     uint32_t pending_count;
+    struct jwks_waiter key_waiter; /* the first held message waits for the key of its token */
     struct session_queue queue;
     struct wh_buf held; /* messages that wait, each behind its length */
     struct wh_timer timer;
@@ -91,11 +92,8 @@ void session_doom(struct session *session, uint32_t code);
  */
 void session_send(struct session *session, struct wh_frame *frame);
 
-/*
- * Write ready frames now if nothing is queued before them, else queue them.  `*shared` is the
- * frame made of `wire` for those who must queue, made by the first who needs it (NULL before).
- */
-void session_deliver(struct session *session, struct wh_slice wire, struct wh_frame **shared);
+/* Write `frame` now if nothing is queued before it, else queue it with a reference of its own. */
+void session_deliver(struct session *session, struct wh_frame *frame);
 
 /* Encode and queue a reply or push; consecutive ones share one WebSocket message.  A payload that
  * this encoding cannot show closes the session with 3506. */

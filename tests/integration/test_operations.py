@@ -13,27 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support import tokens
 from support.client import Disconnected, JsonClient, MsgpackClient, ReplyError
-from support.hub import HMAC_SECRET, Hub, binary_path, is_running, run
+from support.hub import HMAC_SECRET, binary_path, is_running, run
 from support.ws import HandshakeError, WebSocket
 
 CONNECTIONS_JSON = 'wirehub_connections{transport="websocket",encoding="json"}'
 CONNECTIONS_MSGPACK = 'wirehub_connections{transport="websocket",encoding="msgpack"}'
-
-
-@pytest.fixture
-def clients():
-    """clients(hub, kind, channel, …) opens, connects and subscribes; all are closed at the end."""
-    with contextlib.ExitStack() as stack:
-        def start(hub, kind=JsonClient, *channels, headers=None, **connect):
-            client = stack.enter_context(kind.open(hub.ws_url, headers=headers))
-            client.connect(**connect)
-            for channel in channels:
-                client.subscribe(channel)
-            return client
-
-        yield start
 
 
 def wait_until(condition, timeout, what):
@@ -208,13 +193,13 @@ def test_drain_with_nobody_connected_is_at_once(make_hub):
 
 def test_drain_delivers_replies_in_flight(make_hub, redis, clients):
     hub = make_hub(redis=redis)
-    client = clients(hub, JsonClient, "news")
+    client, idle = clients(hub, JsonClient, "news"), clients(hub)
     redis.stop()
     try:
         publishing = client.start("publish", channel="news", data="last words")
-        hub.wait_metric("wirehub_messages_received_total", lambda count: count == 3)
+        hub.wait_metric("wirehub_messages_received_total", lambda count: count == 4)
         hub.send_signal(signal.SIGTERM)
-        hub.wait_log("drain")
+        assert idle.wait_close().code == 3001  # who has nothing to wait for does not
     finally:
         redis.cont()
     assert client.wait_reply(publishing) == {}
@@ -237,19 +222,35 @@ def test_drain_with_a_hung_redis_answers_and_exits_0(make_hub, redis, clients):
         redis.cont()
 
 
+def test_drain_without_redis_answers_and_exits_0(make_hub, redis, clients):
+    hub = make_hub(redis=redis)
+    client = clients(hub, JsonClient, "news")
+    redis.kill()
+    hub.wait_ready(False)
+    subscribing = client.start("subscribe", channel="other")
+    hub.wait_metric("wirehub_messages_received_total", lambda count: count == 3)
+    hub.send_signal(signal.SIGTERM)
+    with pytest.raises(ReplyError) as refused:
+        client.wait_reply(subscribing)
+    assert refused.value.code == 100
+    assert (client.wait_close().code, hub.wait_exit()) == (3001, 0)
+
+
 def test_drain_delay_keeps_accepting_but_is_not_ready(make_hub, clients):
     hub = make_hub({"drain": {"delay": "1500ms"}})
+    started = time.monotonic()
     hub.send_signal(signal.SIGTERM)
     refused = json.loads(hub.wait_ready(False).body)
     assert (refused["ready"], refused["checks"]["draining"]) == (False, True)
     client = clients(hub, JsonClient, "news")
     assert_serves(client)
     assert client.wait_close().code == 3001
+    assert time.monotonic() - started > 1.4
     assert hub.wait_exit() == 0
 
 
 def test_a_second_sigterm_ends_at_once(make_hub, clients):
-    hub = make_hub({"drain": {"spread": "60s"}, "shutdown": {"timeout": "90s"}}, expected_exit=None)
+    hub = make_hub({"drain": {"delay": "60s"}, "shutdown": {"timeout": "90s"}}, expected_exit=None)
     for _ in range(3):
         clients(hub)
     started = time.monotonic()
@@ -504,6 +505,23 @@ def test_sigusr1_switches_the_debug_log(make_hub, redis, clients):
     assert not [record for record in hub.records[mark:] if record["level"] == "debug"]
 
 
+def test_a_reload_keeps_the_debug_log(make_hub, clients):
+    hub = make_hub()
+    hub.send_signal(signal.SIGUSR1)
+    hub.wait_log("debug_log", worker=0)
+    mark = hub.log_mark()
+    hub.reload({})
+    wait_reloaded(hub, mark)
+    mark = hub.log_mark()
+    clients(hub, token=hub.token("ann"))
+    hub.wait_log("connected", since=mark, level="debug")
+    hub.send_signal(signal.SIGUSR1)
+    hub.wait_log("debug_log", since=mark, worker=0, on=0)
+    mark = hub.log_mark()
+    clients(hub)
+    assert not [record for record in hub.records[mark:] if record["level"] == "debug"]
+
+
 # Who may come in
 
 
@@ -653,319 +671,3 @@ def test_tls_without_a_usable_certificate_does_not_start(tmp_path, certificate):
     done = run("serve", "-c", config)
     assert done.returncode == 1
     assert "cert" in done.stdout + done.stderr
-
-
-# Tokens over a real socket: the table of failures
-
-
-SECRET_2 = "another secret that is long enough 11"
-
-
-def forged(claims):
-    return tokens.make(claims, SECRET_2)
-
-
-def signed(claims):
-    return tokens.make(claims, HMAC_SECRET)
-
-
-def hours(count):
-    return int(time.time()) + count * 3600
-
-
-@pytest.fixture(scope="module")
-def door():
-    """One hub where tokens are asked for."""
-    config = {"client": {"allow_anonymous_connect_without_token": False}}
-    with Hub(config) as hub:
-        hub.wait_ready()
-        yield hub
-
-
-CONNECT = [
-    ("valid", lambda: signed({"sub": "ann", "exp": hours(1)}), None),
-    ("for ever", lambda: signed({"sub": "ann"}), None),
-    ("anonymous", lambda: signed({"iat": hours(-1)}), None),
-    ("expire_at 0", lambda: signed({"sub": "ann", "exp": hours(1), "expire_at": 0}), None),
-    ("expired", lambda: signed({"sub": "ann", "exp": hours(-1)}), 109),
-    ("not yet valid", lambda: signed({"sub": "ann", "nbf": hours(1)}), 109),
-    ("expiry of the connection past", lambda: signed({"sub": "ann", "expire_at": hours(-1)}), 110),
-    ("forged", lambda: forged({"sub": "ann"}), 3500),
-    ("forged and expired", lambda: forged({"sub": "ann", "exp": hours(-1)}), 3500),
-    ("alg none", lambda: tokens.make({"sub": "ann"}, "", "none"), 3500),
-    ("rubbish", lambda: "rubbish", 3500),
-    ("of a channel", lambda: signed({"sub": "ann", "channel": "news"}), 3500),
-    ("exp is text", lambda: signed({"sub": "ann", "exp": "soon"}), 3500),
-    ("sub is a number", lambda: signed({"sub": 42}), 3500),
-    ("absent", lambda: None, 3501),
-]
-
-
-@pytest.mark.parametrize("make, code", [row[1:] for row in CONNECT], ids=[r[0] for r in CONNECT])
-def test_connect_with_a_token_that_is(door, make, code):
-    token = make()
-    with JsonClient.open(door.ws_url) as client:
-        if code is None:
-            result = client.connect(token=token)
-            assert result["client"] and result["version"]
-            return
-        failure = ReplyError if code < 3000 else Disconnected
-        with pytest.raises(failure) as refused:
-            client.connect(token=token)
-        assert refused.value.code == code
-        if failure is ReplyError:
-            assert not refused.value.temporary
-            client.start("subscribe", channel="news")  # nothing is executed any more
-            assert client.wait_close(timeout=4.0).code == 3501
-            assert not client.replies
-
-
-REFRESH = [
-    ("valid", lambda: signed({"sub": "ann", "exp": hours(1)}), None),
-    ("for ever", lambda: signed({"sub": "ann"}), None),
-    ("expired", lambda: signed({"sub": "ann", "exp": hours(-1)}), 3005),
-    ("forged", lambda: forged({"sub": "ann", "exp": hours(1)}), 3500),
-    ("of another user", lambda: signed({"sub": "bob", "exp": hours(1)}), 3500),
-    ("of a channel", lambda: signed({"sub": "ann", "channel": "news"}), 3500),
-    ("absent", lambda: None, 3501),
-]
-
-
-@pytest.mark.parametrize("make, code", [row[1:] for row in REFRESH], ids=[r[0] for r in REFRESH])
-def test_refresh_with_a_token_that_is(door, make, code):
-    token = make()
-    with JsonClient.open(door.ws_url) as client:
-        client.connect(token=signed({"sub": "ann", "exp": hours(1)}))
-        if code is None:
-            result = client.call("refresh", token=token)
-            assert not result or (result["expires"] and 3500 < result["ttl"] <= 3600)
-            return
-        with pytest.raises(Disconnected) as refused:
-            client.call("refresh", token=token)
-        assert refused.value.code == code
-
-
-SUBSCRIBE = [
-    ("valid", lambda c: signed({"sub": "ann", "channel": "$p", "exp": hours(1)}), None),
-    ("of this client", lambda c: signed({"sub": "ann", "channel": "$p", "client": c}), None),
-    ("absent", lambda c: None, 103),
-    ("expired", lambda c: signed({"sub": "ann", "channel": "$p", "exp": hours(-1)}), 109),
-    ("forged", lambda c: forged({"sub": "ann", "channel": "$p"}), 103),
-    ("rubbish", lambda c: "rubbish", 103),
-    ("for connecting", lambda c: signed({"sub": "ann"}), 103),
-    ("of another channel", lambda c: signed({"sub": "ann", "channel": "$q"}), 3500),
-    ("of another user", lambda c: signed({"sub": "bob", "channel": "$p"}), 3500),
-    ("of nobody", lambda c: signed({"channel": "$p"}), 3500),
-    ("of another client", lambda c: signed({"sub": "ann", "channel": "$p", "client": "x"}), 3500),
-]
-
-
-def refused_code(call, *args, **params):
-    """The code of the error reply or the close; None when the call succeeds."""
-    try:
-        call(*args, **params)
-    except (ReplyError, Disconnected) as refused:
-        return refused.code
-    return None
-
-
-@pytest.mark.parametrize("make, code", [r[1:] for r in SUBSCRIBE], ids=[r[0] for r in SUBSCRIBE])
-def test_subscribe_with_a_token_that_is(door, make, code):
-    with JsonClient.open(door.ws_url) as client:
-        result = client.connect(token=signed({"sub": "ann"}))
-        token = make(result["client"])
-        assert refused_code(client.subscribe, "$p", token=token) == code
-        if code is None or code < 3000:
-            assert refused_code(client.subscribe, "news") is None  # the connection is as before
-
-
-def test_subscribe_to_an_unknown_namespace_with_a_token(door):
-    with JsonClient.open(door.ws_url) as client:
-        client.connect(token=signed({"sub": "ann"}))
-        token = signed({"sub": "ann", "channel": "$nowhere:x"})
-        assert refused_code(client.subscribe, "$nowhere:x", token=token) == 102
-        assert refused_code(client.subscribe, "nowhere:x") == 102
-
-
-SUB_REFRESH = [
-    ("valid", "$p", lambda: signed({"sub": "ann", "channel": "$p", "exp": hours(1)}), None),
-    ("expired", "$p", lambda: signed({"sub": "ann", "channel": "$p", "exp": hours(-1)}), 109),
-    ("forged", "$p", lambda: forged({"sub": "ann", "channel": "$p"}), 3500),
-    ("of another channel", "$p", lambda: signed({"sub": "ann", "channel": "$q"}), 3500),
-    ("of another user", "$p", lambda: signed({"sub": "bob", "channel": "$p"}), 3500),
-    ("of no subscription", "$q", lambda: signed({"sub": "ann", "channel": "$q"}), 103),
-]
-
-
-@pytest.mark.parametrize("channel, make, code", [r[1:] for r in SUB_REFRESH],
-                         ids=[r[0] for r in SUB_REFRESH])
-def test_sub_refresh_with_a_token_that_is(door, channel, make, code):
-    with JsonClient.open(door.ws_url) as client:
-        client.connect(token=signed({"sub": "ann"}))
-        client.subscribe("$p", token=signed({"sub": "ann", "channel": "$p", "exp": hours(1)}))
-        assert refused_code(client.call, "sub_refresh", channel=channel, token=make()) == code
-
-
-def test_an_expired_connection_is_closed_after_its_grace(make_hub, clients):
-    hub = make_hub({"client": {"expired_close_delay": "300ms"}})
-    client = clients(hub, token=hub.token("ann", exp=int(time.time()) + 2))
-    refreshed = clients(hub, token=hub.token("bob", exp=int(time.time()) + 2))
-    assert refreshed.call("refresh", token=hub.token("bob")) == {}
-    assert client.wait_close(timeout=6.0).code == 3005
-    assert refused_code(refreshed.subscribe, "news") is None
-
-
-def test_connect_modes(make_hub, clients):
-    insecure = make_hub({"client": {"insecure": True, "allow_anonymous_connect_without_token":
-                                    False}})
-    client = clients(insecure, JsonClient, "orders:live#somebody", "orders:all", "news")
-    assert_serves(client)
-    strict = make_hub({"client": {"disallow_anonymous_connection_tokens": True}})
-    with pytest.raises(Disconnected) as refused:
-        clients(strict, token=signed({"iat": 1}))
-    assert refused.value.code == 3507
-    clients(strict, JsonClient, "orders:live#ann", token=strict.token("ann"))
-    named = make_hub({"client": {"token": {"user_id_claim": "uid", "audience": "hub",
-                                           "issuer": "us"}}})
-    claims = {"uid": "ann", "aud": ["other", "hub"], "iss": "us"}
-    clients(named, JsonClient, "orders:live#ann", token=signed(claims))
-    for wrong in ({"aud": "other"}, {"iss": "them"}, {"aud": None}, {"iss": None}):
-        with pytest.raises(Disconnected) as refused:
-            clients(named, token=signed({k: v for k, v in {**claims, **wrong}.items()
-                                         if v is not None}))
-        assert refused.value.code == 3500
-
-
-# The command line
-
-
-VERBS = ["serve", "check-config", "print-config", "gen-config", "gen-token", "gen-sub-token",
-         "check-token", "version"]
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(verb):
-    done = run(verb, "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"Usage: wirehub {verb}")
-    assert max(map(len, done.stdout.splitlines())) <= 120
-    assert run(verb, "-h").stdout == done.stdout
-
-
-def test_usage_errors_have_an_exit_code_of_their_own():
-    assert run("--help").returncode == 0
-    assert all(verb in run("--help").stdout for verb in VERBS)
-    for args in ([], ["no-such-verb"], ["no-such\nverb"]):
-        done = run(*args)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "wirehub" in done.stderr
-
-
-def test_version_names_version_and_commit():
-    for args in (["version"], ["--version"]):
-        assert re.fullmatch(r"wirehub \d+\.\d+\.\d+\S* \(\S+\)\n", run(*args).stdout)
-
-
-def test_from_generated_configuration_to_a_connected_client(tmp_path, make_hub, clients):
-    path = tmp_path / "wirehub.yaml"
-    generated = run("gen-config", "-o", path)
-    assert generated.returncode == 0
-    assert path.stat().st_mode & 0o777 == 0o600
-    before = path.read_text()
-    again = run("gen-config", "-o", path)
-    assert again.returncode == 1 and path.read_text() == before
-    assert str(path) in again.stderr
-    assert run("gen-config").stdout != before, "the same secret twice"
-    checked = run("check-config", "-c", path)
-    assert (checked.returncode, checked.stderr) == (0, "")
-
-    token = run("gen-token", "-c", path, "--user", "42", "--ttl", "5m").stdout.strip()
-    for given in (run("check-token", "-c", path, token),
-                  run("check-token", "-c", path, stdin=token + "\n")):
-        assert given.returncode == 0 and "42" in given.stdout
-    hub = make_hub(text=before, args=["--port=0", "--log.format=json"])
-    clients(hub, JsonClient, "public:news", "personal:inbox#42", token=token)
-    with pytest.raises(Disconnected):
-        clients(hub)
-    private = "public:$vault"
-    subscribing = run("gen-sub-token", "-c", path, "--user", "42", "--channel", private)
-    client = clients(hub, token=token)
-    client.subscribe(private, token=subscribing.stdout.strip())
-
-
-CHECKED_TOKENS = [
-    (lambda: signed({"sub": "ann"}), 0, "ann"),
-    (lambda: signed({"sub": "ann", "exp": 1}), 1, "expired"),
-    (lambda: forged({"sub": "ann"}), 1, "signature"),
-    (lambda: "rubbish", 1, ""),
-    (lambda: "", 2, ""),
-]
-
-
-@pytest.mark.parametrize("make, status, words", CHECKED_TOKENS,
-                         ids=["valid", "expired", "forged", "rubbish", "nothing"])
-def test_check_token_says_why(tmp_path, make, status, words):
-    secret = tmp_path / "secret"
-    secret.write_text(HMAC_SECRET + "\n")
-    done = run("check-token", "--secret-file", secret, stdin=make())
-    assert done.returncode == status
-    assert words in done.stdout + done.stderr
-    assert done.stdout + done.stderr
-    assert HMAC_SECRET not in done.stdout + done.stderr
-
-
-def test_check_config_reports_every_problem_in_one_run(tmp_path):
-    path = tmp_path / "wirehub.yaml"
-    path.write_text("http_server:\n  prot: 1\nchannel:\n  namespaces:\n"
-                    "    - {name: orders, histroy_size: 3}\nclient: {ping_interval: 5 mins}\n")
-    for verb in ("check-config", "serve"):
-        done = run(verb, "-c", path)
-        assert done.returncode == 1
-        for place, words in ((":2:3: ", "did you mean http_server.port"),
-                             (":5:22: ", "did you mean history_size"),
-                             (":6:25: ", "try 5m")):
-            assert any(f"{path}{place}" in line and words in line
-                       for line in done.stderr.splitlines()), done.stderr
-
-
-def test_secrets_are_refused_in_argv_and_masked_in_print_config(tmp_path):
-    path = tmp_path / "wirehub.yaml"
-    path.write_text(json.dumps({"client": {"token": {"hmac_secret_key": HMAC_SECRET}}}))
-    for verb in ("check-config", "print-config", "serve"):
-        done = run(verb, "-c", path, f"--client.token.hmac_secret_key={SECRET_2}")
-        assert done.returncode == 1
-        assert SECRET_2 not in done.stdout + done.stderr
-        assert "hmac_secret_key" in done.stderr
-    for flags in ([], ["--origin"], ["--env"]):
-        shown = run("print-config", "-c", path, *flags)
-        assert shown.returncode == 0
-        assert HMAC_SECRET not in shown.stdout
-    origin = run("print-config", "-c", path, "--origin", "--port=8123",
-                 env={"WIREHUB_LOG_LEVEL": "debug"}).stdout
-    assert re.search(r" port: 8123 +# --http_server.port\n", origin)
-    assert re.search(r" level: debug +# WIREHUB_LOG_LEVEL\n", origin)
-    assert re.search(rf" hmac_secret_key: \S+ +# {re.escape(str(path))}:1\n", origin)
-
-
-def test_the_last_of_a_repeated_flag_counts(tmp_path):
-    for port in (1111, 2222):
-        (tmp_path / str(port)).write_text(json.dumps({"http_server": {"port": port}}))
-    for names in (("-c", "--config"), ("--config", "-c")):
-        shown = run("print-config", names[0], tmp_path / "1111", names[1], tmp_path / "2222")
-        assert " port: 2222\n" in shown.stdout
-    assert " port: 4\n" in run("print-config", "--port=3", "--port=4").stdout
-
-
-def test_printed_defaults_are_a_valid_configuration(tmp_path):
-    path = tmp_path / "defaults.yaml"
-    path.write_text(run("print-config", "--defaults").stdout)
-    assert run("check-config", "-c", path).returncode == 0
-
-
-def test_a_busy_port_is_an_error_that_names_it(make_hub):
-    hub = make_hub()
-    done = run("serve", f"--port={hub.port}", "--client.insecure=true", "--log.format=json")
-    assert done.returncode == 1
-    failures = [json.loads(line) for line in done.stdout.splitlines() if "listen_failed" in line]
-    assert len(failures) == 1
-    assert f"127.0.0.1:{hub.port}: another program listens there" in failures[0]["problem"]

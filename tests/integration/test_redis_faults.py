@@ -18,20 +18,6 @@ KINDS = (JsonClient, MsgpackClient, ProtobufClient)
 CHANNEL = "market:ticker"
 
 
-@pytest.fixture
-def clients():
-    """clients(hub, kind, channel) opens, connects and subscribes; all are closed at the end."""
-    with contextlib.ExitStack() as stack:
-        def start(hub, kind=JsonClient, *channels):
-            client = stack.enter_context(kind.open(hub.ws_url))
-            client.connect()
-            for channel in channels:
-                client.subscribe(channel)
-            return client
-
-        yield start
-
-
 def redis_check(hub):
     """What /readyz says of Redis."""
     body = json.loads(hub.http("/readyz").body)
@@ -87,6 +73,20 @@ def test_absent_at_start_clients_are_welcome_and_redis_is_found_when_it_comes(
     assert_delivers(redis, CHANNEL, [client], 1, {"n": 1})
 
 
+def test_hung_at_start_is_told_and_overcome(make_hub, redis, clients):
+    redis.stop()
+    try:
+        hub = make_hub(redis=redis, ready=False)
+        client = clients(hub)
+        assert_temporary(client.subscribe, CHANNEL)
+        wait_redis_check(hub, "no answer")
+    finally:
+        redis.cont()
+    hub.wait_ready(timeout=RETURN_SECONDS)
+    client.subscribe(CHANNEL)
+    assert_delivers(redis, CHANNEL, [client], 1, {"n": 1})
+
+
 def test_a_subscribe_that_waits_succeeds_when_redis_comes_in_time(make_hub, redis, clients):
     hub = make_hub(redis=redis)
     client = clients(hub)
@@ -121,6 +121,27 @@ def test_killed_and_restarted_clients_stay_and_are_resubscribed(make_hub, redis,
     everybody[1].subscribe("late")
     assert hub.metrics()["wirehub_redis_reconnects_total"] == 4
     assert hub.metrics()['wirehub_connections{transport="websocket",encoding="json"}'] == 4
+
+
+def test_ready_again_means_that_every_channel_is_back(make_hub, redis, clients):
+    hub = make_hub(redis=redis)
+    channels = [f"room{number}" for number in range(400)]
+    everybody = [clients(hub) for _ in range(4)]
+    for client in everybody:
+        mine = channels[everybody.index(client)::4]
+        ids = [client.start("subscribe", channel=channel) for channel in mine]
+        for number in ids:
+            client.wait_reply(number)
+    redis.kill()
+    hub.wait_ready(False)
+    redis.restart()
+    hub.wait_ready(timeout=RETURN_SECONDS)
+    counts = redis.cli("PUBSUB", "NUMSUB", *(f"wh:ch:{channel}" for channel in channels))
+    assert counts.split()[1::2] == [b"1"] * 400
+    assert calls(redis, "subscribe") <= 6, "one by one"
+    for number, channel in enumerate(channels[:8]):
+        redis.publish(channel, str(number))
+        assert everybody[number % 4].next_publication(channel)["data"] == number
 
 
 def test_hung_redis_is_found_out_and_clients_stay(make_hub, redis, clients):
@@ -179,6 +200,26 @@ def test_missing_password_is_a_reason(make_hub, redis):
     redis.cli("CONFIG", "SET", "requirepass", "something")
     hub = make_hub(redis=redis, ready=False)
     wait_redis_check(hub, "NOAUTH")
+
+
+def test_forbidden_channels_are_a_reason(make_hub, redis):
+    redis.cli("ACL", "SETUSER", "hub", "on", ">the right one 5d2b", "~*", "+@all", "&other:*")
+    login = {"user": "hub", "password": "the right one 5d2b"}
+    hub = make_hub({"engine": {"redis": login}}, redis=redis, ready=False)
+    wait_redis_check(hub, "NOPERM")
+    redis.cli("ACL", "SETUSER", "hub", "&wh:*")
+    hub.wait_ready(timeout=RETURN_SECONDS)
+
+
+def test_a_unix_socket_is_found_again_as_well(make_hub, redis, clients):
+    address = {"type": "redis", "redis": {"address": f"unix://{redis.socket_path}"}}
+    hub = make_hub({"engine": address})
+    client = clients(hub, JsonClient, CHANNEL)
+    redis.kill()
+    hub.wait_ready(False)
+    redis.restart()
+    hub.wait_ready(timeout=RETURN_SECONDS)
+    assert_delivers(redis, CHANNEL, [client], 1, {"n": 1})
 
 
 @pytest.mark.parametrize("setting, error", [
@@ -260,7 +301,7 @@ def test_garbage_envelopes_are_counted_and_reach_nobody(make_hub, redis, clients
     assert hub.wait_log("envelope_dropped")["channel"] == CHANNEL
 
 
-@pytest.mark.parametrize("payload", NOT_JSON, ids=repr)
+@pytest.mark.parametrize("payload", NOT_JSON, ids=lambda payload: repr(payload)[:20])
 def test_no_plain_payload_but_json_reaches_a_json_client(shared_hub, payload):
     hub, redis, everybody = shared_hub
     json_client, msgpack_client, protobuf_client = everybody

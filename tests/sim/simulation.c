@@ -220,6 +220,7 @@ static enum wh_err make_broker(struct node *hub_node,
 {
     struct sim_node *node = WH_CONTAINER_OF(hub_node, struct sim_node, node);
     node->broker = sim_broker_new(node->sim, node, events);
+    hub_node->presence->ops->close(hub_node->presence); /* ours is as slow and unsure as the broker */
     hub_node->presence = &node->broker->presence;
     *out_broker = &node->broker->base;
     return WH_OK;

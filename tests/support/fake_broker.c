@@ -12,22 +12,30 @@ static struct fake_broker *fake_of(struct broker *broker)
     return WH_CONTAINER_OF(broker, struct fake_broker, base);
 }
 
+/* `call` is off the list. */
 static void finish(struct fake_broker *fake, struct fake_call *call, enum wh_err err)
 {
-    wh_list_remove(&call->link);
     if (err == WH_OK && call->kind == CALL_PUBLISH && !fake->is_manual)
         fake_broker_publish(fake, call->channel, call->data);
+    struct broker_position nowhere = {0};
     if (call->done)
         call->done(call->user, err);
+    if (call->published)
+        call->published(call->user, err, err ? NULL : &nowhere);
     free(call);
 }
 
 static void on_work(struct wh_task *task)
 {
     struct fake_broker *fake = WH_CONTAINER_OF(task, struct fake_broker, work);
-    while (!wh_list_is_empty(&fake->calls) && (!fake->is_manual || fake->is_closing))
-        finish(fake, WH_CONTAINER_OF(fake->calls.next, struct fake_call, link),
+    WH_LIST_EACH(link, &fake->calls) /* what the answers ask for comes in a task of its own */
+    {
+        if (fake->is_manual && !fake->is_closing)
+            break;
+        wh_list_remove(link);
+        finish(fake, WH_CONTAINER_OF(link, struct fake_call, link),
                fake->is_closing ? WH_ECLOSED : WH_OK);
+    }
     if (!fake->is_closing)
         return;
     void (*closed)(void *user) = fake->closed;
@@ -69,15 +77,17 @@ static void on_unsubscribe(struct broker *broker, struct wh_slice channel)
 static void on_publish(struct broker *broker,
                        struct wh_slice channel,
                        const struct wh_publication *pub,
-                       broker_done *done,
+                       const struct broker_publish_options *options,
+                       broker_published *done,
                        void *user)
 {
     struct fake_broker *fake = fake_of(broker);
+    assert_true(options == NULL || options->history_size == 0); /* it keeps no streams */
     struct fake_call *call = add(fake, CALL_PUBLISH, channel);
     snprintf(call->data, sizeof(call->data), "%.*s", WH_SLICE_ARGS(pub->data.bytes));
     snprintf(fake->last_publisher, sizeof(fake->last_publisher), "%.*s",
              WH_SLICE_ARGS(pub->info->user));
-    call->done = done;
+    call->published = done;
     call->user = user;
     fake->publishes++;
 }
@@ -121,6 +131,7 @@ void fake_broker_answer(struct fake_broker *fake,
         struct fake_call *call = WH_CONTAINER_OF(link, struct fake_call, link);
         if (call->kind != kind || (channel && strcmp(call->channel, channel) != 0))
             continue;
+        wh_list_remove(link);
         finish(fake, call, err);
         return;
     }

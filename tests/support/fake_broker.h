@@ -16,6 +16,7 @@ struct fake_call {
     char channel[64];
     char data[64]; /* publish: the bytes, cut */
     broker_done *done;
+    broker_published *published; /* of a publish, in place of `done` */
     void *user;
 };
 
@@ -36,15 +37,15 @@ struct fake_broker {
 struct fake_broker *fake_broker_new(struct wh_loop *loop, const struct broker_events *events);
 
 /* Answer the oldest waiting call of this kind for `channel` (NULL = any); fails without one. */
-void fake_broker_answer(struct fake_broker *broker,
+void fake_broker_answer(struct fake_broker *fake,
                         enum fake_call_kind kind,
                         const char *channel,
                         enum wh_err err);
-size_t fake_broker_waiting(const struct fake_broker *broker);
+size_t fake_broker_waiting(const struct fake_broker *fake);
 
 /* A publication arrives, as a service would send it. */
-void fake_broker_publish(struct fake_broker *broker, const char *channel, const char *data);
-void fake_broker_publish_as(struct fake_broker *broker,
+void fake_broker_publish(struct fake_broker *fake, const char *channel, const char *data);
+void fake_broker_publish_as(struct fake_broker *fake,
                             const char *channel,
                             struct wh_payload data,
                             bool is_plain);

@@ -21,6 +21,9 @@ struct fake_transport {
     enum wh_encoding encoding;
     struct wh_buf received; /* all that the socket took, in order */
     size_t read;            /* how far the test has read it */
+    size_t message_at;      /* rest of the WebSocket message being read, within `received` */
+    size_t message_len;
+    enum wh_opcode message_opcode;
     struct wh_buf held;     /* written, not yet taken by the socket */
     size_t room;            /* bytes that the socket takes before it is full */
     size_t writes;
@@ -39,18 +42,23 @@ WH_MUST_CHECK enum wh_err fake_transport_open(struct node *node,
                                               struct fake_transport **out_transport);
 
 /* The connection is gone: the session ends.  What was received can still be read. */
-void fake_transport_gone(struct fake_transport *transport);
-void fake_transport_free(struct fake_transport *transport);
+void fake_transport_gone(struct fake_transport *fake);
+void fake_transport_free(struct fake_transport *fake);
 
 /* A message of the client, in memory that ends with it and dies after the call. */
-void fake_transport_receive(struct fake_transport *transport, struct wh_slice message);
+void fake_transport_receive(struct fake_transport *fake, struct wh_slice message);
 
 /* From now on the socket has room for `bytes` more; tells the session when nothing is held. */
-void fake_transport_set_room(struct fake_transport *transport, size_t bytes);
+void fake_transport_set_room(struct fake_transport *fake, size_t bytes);
 
 /* The next whole WebSocket message that the client has not read; false: there is none. */
-bool fake_transport_next(struct fake_transport *transport,
+bool fake_transport_next(struct fake_transport *fake,
                          enum wh_opcode *out_opcode,
                          struct wh_slice *out_payload);
+
+/* The next protocol message: a WebSocket message may hold several. */
+bool fake_transport_next_reply(struct fake_transport *fake,
+                               enum wh_opcode *out_opcode,
+                               struct wh_slice *out_message);
 
 #endif

@@ -352,8 +352,9 @@ def is_running(pid):
 
 def run(*args, stdin=None, env=None, timeout=15):
     """One run of the hub's command line to its end: CompletedProcess with text output."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("WIREHUB_")}
     done = subprocess.run([binary_path(), *args], input=stdin, text=True, timeout=timeout,
-                          env={**os.environ, **(env or {})}, capture_output=True, check=False)
+                          env={**clean, **(env or {})}, capture_output=True, check=False)
     for mark in SANITIZER_MARKS:
         assert mark not in done.stdout + done.stderr, done.stderr
     return done

@@ -1,5 +1,4 @@
-/* Commands in, replies out: order, waiting, refusals, tokens. */
-#include "common/base/clock.h"
+/* Commands in, replies out: order, waiting, refusals.  Tokens: test_command_tokens.c. */
 #include "hub/command.h"
 #include "hub_fixture.h"
 
@@ -100,7 +99,8 @@ static void connect_and_subscribes_in_one_frame_get_one_frame_of_replies(void **
     char text[512];
     snprintf(text, sizeof(text), "%.*s", WH_SLICE_ARGS(payload));
     assert_non_null(strstr(text, "{\"id\":1,\"connect\":{\"client\":\""));
-    assert_non_null(strstr(text, "\n" OK_REPLY(2, "subscribe") "\n" OK_REPLY(3, "subscribe")));
+    assert_non_null(strstr(text, "\n{\"id\":2,\"subscribe\":{\"id\":1}}"
+                                 "\n{\"id\":3,\"subscribe\":{\"id\":2}}"));
     client_expect(client, NULL);
     assert_int_equal(client->writes, 1);
     hub_stop(&hub);
@@ -152,7 +152,6 @@ static void refused_connect_gets_its_error_and_nothing_after_it_is_read(void **s
                     "{\"id\":1,\"connect\":{\"token\":\"%s\"}}\n"
                     "{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}",
                     hub_token("%s", cases[i].claims));
-        client_send(client, "{\"id\":3,\"connect\":{}}");
         client_expect(client, cases[i].reply);
         client_expect(client, NULL);
         client_expect_open(client); /* the client closes, as a rule */
@@ -164,6 +163,21 @@ static void refused_connect_gets_its_error_and_nothing_after_it_is_read(void **s
         client_expect_closed(client, WH_DISCONNECT_CONNECTION_CLOSED);
     }
     assert_int_equal(hub.broker->subscribes, 0);
+    hub_stop(&hub);
+}
+
+static void command_in_a_later_frame_than_a_refused_connect_closes_with_3501(void **state)
+{
+    (void)state;
+    struct hub hub;
+    hub_start(&hub, NULL);
+    struct fake_transport *client = hub_open(&hub, WH_ENCODING_JSON);
+    client_send(client, "{\"id\":1,\"connect\":{\"token\":\"%s\"}}",
+                hub_token("{\"sub\":\"42\",\"exp\":1600000000}"));
+    client_send(client, "{\"id\":2,\"connect\":{}}");
+    client_expect(client, ERROR(1, 109, "token expired"));
+    client_expect(client, NULL);
+    client_expect_closed(client, WH_DISCONNECT_BAD_REQUEST);
     hub_stop(&hub);
 }
 
@@ -672,129 +686,6 @@ static void publication_carries_its_author(void **state)
     hub_stop(&hub);
 }
 
-/* Tokens of subscriptions */
-
-static long long later(int seconds)
-{
-    return (long long)HUB_WALL_START_S + seconds;
-}
-
-static void subscription_token_opens_a_channel_and_sets_its_terms(void **state)
-{
-    (void)state;
-    struct hub hub;
-    hub_start(&hub, NULL);
-    struct fake_transport *client = hub_connect_as(&hub, "42");
-    client_send(client, "{\"id\":2,\"subscribe\":{\"channel\":\"$a\",\"token\":\"%s\"}}",
-                hub_token("{\"sub\":\"42\",\"channel\":\"$a\",\"exp\":%lld,"
-                          "\"info\":{\"n\":1},\"data\":{\"hi\":2}}",
-                          later(60)));
-    client_expect(client, "{\"id\":2,\"subscribe\":{\"expires\":true,\"ttl\":60,"
-                          "\"data\":{\"hi\":2}}}");
-    struct subscription *subscription =
-        registry_find(&hub.node.registry, client->session, WH_SLICE_LITERAL("$a"));
-    assert_non_null(subscription);
-    struct wh_client_info info = session_info(client->session, subscription);
-    assert_true(wh_slice_equal_str(info.chan_info.bytes, "{\"n\":1}"));
-    assert_true(wh_slice_equal_str(info.user, "42"));
-    hub_stop(&hub);
-}
-
-static void failures_of_subscription_tokens(void **state)
-{
-    static const struct {
-        const char *claims;
-        const char *subscribe;   /* the reply; NULL = close with 3500 */
-        const char *sub_refresh; /* the same */
-    } cases[] = {
-        {"{\"sub\":\"42\",\"channel\":\"$a\",\"exp\":1600000000}", ERROR(2, 109, "token expired"),
-         ERROR(2, 109, "token expired")},
-        {"{\"sub\":\"42\",\"channel\":\"$a\",\"expire_at\":1600000000}", ERROR(2, 110, "expired"),
-         ERROR(2, 110, "expired")},
-        {"{\"sub\":\"42\",\"channel\":\"$b\"}", NULL, NULL},
-        {"{\"sub\":\"43\",\"channel\":\"$a\"}", NULL, NULL},
-        {"{\"sub\":\"42\",\"channel\":\"$a\",\"client\":\"another\"}", NULL, NULL},
-        {"{\"sub\":\"42\"}", ERROR(2, 103, "permission denied"), NULL}, /* not for channels */
-    };
-    static const char *const verbs[] = {"subscribe", "sub_refresh"};
-    (void)state;
-    struct hub hub;
-    hub_start(&hub, NULL);
-    for (size_t i = 0; i < COUNT(cases) * 2; i++) {
-        struct fake_transport *client = hub_connect_as(&hub, "42");
-        const char *reply = i % 2 ? cases[i / 2].sub_refresh : cases[i / 2].subscribe;
-        if (i % 2) {
-            client_send(client, "{\"id\":1,\"subscribe\":{\"channel\":\"$a\",\"token\":\"%s\"}}",
-                        hub_token("{\"sub\":\"42\",\"channel\":\"$a\"}"));
-            client_expect(client, OK_REPLY(1, "subscribe"));
-        }
-        client_send(client, "{\"id\":2,\"%s\":{\"channel\":\"$a\",\"token\":\"%s\"}}", verbs[i % 2],
-                    hub_token("%s", cases[i / 2].claims));
-        client_expect(client, reply);
-        if (reply == NULL)
-            client_expect_closed(client, WH_DISCONNECT_INVALID_TOKEN);
-        else
-            client_expect_open(client);
-    }
-    hub_stop(&hub);
-}
-
-static void sub_refresh_renews_or_says_why_not(void **state)
-{
-    (void)state;
-    struct hub hub;
-    hub_start(&hub, NULL);
-    struct fake_transport *client = hub_connect_as(&hub, "42");
-    const char *token = hub_token("{\"sub\":\"42\",\"channel\":\"a\",\"exp\":%lld}", later(90));
-    client_send(client, "{\"id\":2,\"sub_refresh\":{\"channel\":\"a\",\"token\":\"%s\"}}", token);
-    client_expect(client, ERROR(2, 103, "permission denied")); /* not subscribed */
-    client_subscribe(client, "a");
-    client_send(client, "{\"id\":3,\"sub_refresh\":{\"channel\":\"a\"}}");
-    client_expect(client, ERROR(3, 107, "bad request"));
-    client_send(client, "{\"id\":4,\"sub_refresh\":{\"channel\":\"a\",\"type\":1}}");
-    client_expect(client, ERROR(4, 108, "not available"));
-    client_send(client, "{\"id\":5,\"sub_refresh\":{\"channel\":\"a\",\"token\":\"%s\"}}", token);
-    client_expect(client, "{\"id\":5,\"sub_refresh\":{\"expires\":true,\"ttl\":90}}");
-    client_send(client, "{\"id\":6,\"sub_refresh\":{\"channel\":\"a\",\"token\":\"%s\"}}",
-                hub_token("{\"sub\":\"42\",\"channel\":\"a\"}"));
-    client_expect(client, OK_REPLY(6, "sub_refresh"));
-    client_send(client, "{\"id\":7,\"sub_refresh\":{\"channel\":\"a\",\"token\":\"x.y.z\"}}");
-    client_expect(client, NULL);
-    client_expect_closed(client, WH_DISCONNECT_INVALID_TOKEN);
-    hub_stop(&hub);
-}
-
-static void refresh_renews_or_closes(void **state)
-{
-    static const struct {
-        const char *claims;
-        const char *reply;
-        uint32_t code;
-    } cases[] = {
-        {"{\"sub\":\"42\",\"exp\":1700000060}",
-         "{\"id\":2,\"refresh\":{\"expires\":true,\"ttl\":60}}", 0},
-        {"{\"sub\":\"42\"}", OK_REPLY(2, "refresh"), 0},
-        {"{\"sub\":\"42\",\"exp\":1600000000}", NULL, WH_DISCONNECT_EXPIRED},
-        {"{\"sub\":\"42\",\"expire_at\":1600000000}", NULL, WH_DISCONNECT_EXPIRED},
-        {"{\"sub\":\"43\"}", NULL, WH_DISCONNECT_INVALID_TOKEN},
-        {"{\"sub\":\"42\",\"channel\":\"a\"}", NULL, WH_DISCONNECT_INVALID_TOKEN},
-    };
-    (void)state;
-    struct hub hub;
-    hub_start(&hub, NULL);
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        struct fake_transport *client = hub_connect_as(&hub, "42");
-        client_send(client, "{\"id\":2,\"refresh\":{\"token\":\"%s\"}}",
-                    hub_token("%s", cases[i].claims));
-        client_expect(client, cases[i].reply);
-        if (cases[i].code)
-            client_expect_closed(client, cases[i].code);
-        else
-            client_expect_open(client);
-    }
-    hub_stop(&hub);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -805,6 +696,7 @@ int main(void)
         cmocka_unit_test(connect_and_subscribes_in_one_frame_get_one_frame_of_replies),
         cmocka_unit_test(connect_reply_tells_ping_and_expiry),
         cmocka_unit_test(refused_connect_gets_its_error_and_nothing_after_it_is_read),
+        cmocka_unit_test(command_in_a_later_frame_than_a_refused_connect_closes_with_3501),
         cmocka_unit_test(hopeless_connects_are_closed),
         cmocka_unit_test(insecure_mode_makes_everybody_anonymous_and_immortal),
         cmocka_unit_test(user_past_the_connection_limit_is_closed_with_3504),
@@ -827,10 +719,6 @@ int main(void)
         cmocka_unit_test(publish_is_checked_before_the_broker_sees_it),
         cmocka_unit_test(bytes_are_refused_where_a_channel_wants_json),
         cmocka_unit_test(publication_carries_its_author),
-        cmocka_unit_test(subscription_token_opens_a_channel_and_sets_its_terms),
-        cmocka_unit_test(failures_of_subscription_tokens),
-        cmocka_unit_test(sub_refresh_renews_or_says_why_not),
-        cmocka_unit_test(refresh_renews_or_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,11 +111,11 @@ static void run_steps(uint32_t seed)
     for (size_t i = 0; i < CLIENTS; i++)
         models[i].client = hub_connect(&hub, (enum wh_encoding)(i % WH_ENCODING_COUNT));
     size_t channel = 0;
-    for (uint16_t step = 0; step < STEPS; step++) {
+    for (unsigned step = 0; step < STEPS; step++) {
         struct model *model = &models[roll(&seed, CLIENTS)];
         uint32_t dice = roll(&seed, 100);
         if (dice < 40)
-            publish(&hub, models, channel, step);
+            publish(&hub, models, channel, (uint16_t)step);
         else if (dice < 65 && !model->is_subscribed[channel] &&
                  registry_channel(&hub.node.registry, wh_slice_from_str(channel_names[channel])))
             subscribe(model, channel); /* the hub has the channel: live at once */
@@ -302,10 +302,10 @@ static void large_batch_is_written_before_the_end_of_the_turn(void **state)
     text[0] = text[sizeof(text) - 2] = '"';
     text[sizeof(text) - 1] = '\0';
     size_t writes = client->writes, received = client->received.len;
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 20; i++) /* of 4 kB: one message may hold 64 KiB */
         fake_broker_publish(hub.broker, "news", text);
     assert_int_equal(client->writes, writes + 1);
-    assert_true(client->received.len - received > 256 * 1024);
+    assert_true(client->received.len - received > 64 * 1024);
     hub_turn(&hub);
     assert_int_equal(client->writes, writes + 2);
     hub_stop(&hub);
