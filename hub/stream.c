@@ -292,9 +292,10 @@ static bool publish_new(struct stream_store *store,
         return true;
     struct stream *stream = touch(store, channel, options->meta_ttl_ms);
     if (options->version > 0 && !advance_version(stream, options)) {
-        if (options->history_size > 0)
+        if (options->history_size > 0) {
             ensure_epoch(stream);
-        *out_position = position_of(stream);
+            *out_position = position_of(stream);
+        }
         return false;
     }
     if (options->history_size == 0)

@@ -16,6 +16,11 @@ static int setup_memory(void **state)
     return setup(state, ENGINE_MEMORY);
 }
 
+static int setup_redis(void **state)
+{
+    return setup(state, ENGINE_REDIS);
+}
+
 static int teardown(void **state)
 {
     fixture_free(*state);
@@ -520,7 +525,11 @@ static void close_answers_every_kind_of_question_once(void **state)
 
 int main(void)
 {
-#define ON_BOTH(test) {"memory: " #test, test, setup_memory, teardown, NULL}
+#define ON_BOTH(test)                                                                              \
+    {"memory: " #test, test, setup_memory, teardown, NULL},                                        \
+    {                                                                                              \
+        "redis: " #test, test, setup_redis, teardown, NULL                                         \
+    }
     const struct CMUnitTest tests[] = {
         ON_BOTH(offsets_count_from_one_and_the_epoch_stays),
         ON_BOTH(publication_without_history_has_no_position_and_leaves_the_stream_alone),
