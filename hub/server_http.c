@@ -171,6 +171,7 @@ static void on_respond(struct http_exchange *base)
         return;
     }
     exchange->state = EXCHANGE_ANSWERED;
+    lws_rx_flow_control(exchange->wsi, 1); /* while it is off lws does not say WRITEABLE either */
     lws_callback_on_writable(exchange->wsi);
 }
 
@@ -181,7 +182,6 @@ int server_http_writeable(struct lws *wsi)
         return 0;
     bool keep_alive = exchange->keep_alive && exchange->http->is_accepting;
     lws_set_opaque_user_data(wsi, NULL);
-    lws_rx_flow_control(wsi, 1);
     int result = server_http_send(wsi, &exchange->base.response, true, keep_alive);
     exchange_free(exchange);
     return result;
