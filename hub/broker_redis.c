@@ -355,6 +355,7 @@ static void redis_close(struct broker *broker, void (*closed)(void *user), void 
     metrics_set(redis->metrics, METRIC_REDIS_UP, 0);
     wh_loop_timer_stop(redis->loop, &redis->metrics_timer);
     redis->links_open = 2;
+    wh_redis_scripts_stop(redis->scripts);
     wh_redis_pubsub_close(redis->pubsub, on_part_closed, redis);
     wh_redis_close(redis->commands, on_part_closed, redis);
 }
@@ -396,6 +397,7 @@ static enum wh_err open_links(struct redis_broker *redis, const struct config *c
     if (!err)
         err = wh_redis_pubsub_new(redis->loop, redis->commands, &pubsub_options, &redis->pubsub);
     if (err) {
+        wh_redis_scripts_stop(redis->scripts);
         wh_redis_scripts_free(redis->scripts);
         wh_redis_close(redis->commands, NULL, NULL);
     }

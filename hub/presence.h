@@ -12,7 +12,7 @@
 
 struct presence;
 
-/* Borrowed until the callback returns. */
+/* Borrowed until the callback returns; NULL when `err` is not WH_OK, as are the stats. */
 struct presence_members {
     const struct wh_client_info *items; /* keyed by their `client` */
     size_t count;
@@ -50,7 +50,7 @@ struct presence_ops {
                   struct wh_slice channel,
                   presence_stats_done *done,
                   void *user);
-    /* Outstanding `done`s are called with WH_ECLOSED. */
+    /* Outstanding `done`s are called with WH_ECLOSED later in this loop turn; then it is gone. */
     void (*close)(struct presence *presence);
 };
 

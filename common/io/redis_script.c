@@ -1,7 +1,7 @@
 /*
- * A call that meets NOSCRIPT (or NORUN: the key was lost) waits in `waiting`
- * while one loader goes through its steps, and so does every call made
- * meanwhile:
+ * One loader goes through its steps when the connection comes up and when a
+ * call meets NOSCRIPT (or NORUN: the key was lost).  That call, and every one
+ * made meanwhile, waits in `waiting`:
  *
  *     INFO --> CONFIG GET --> GET wh:run --> SET wh:run, SCRIPT LOAD of all
  *
@@ -16,7 +16,7 @@
 
 #include <stdio.h>
 
-enum { RUN_MAX = 64, KEY_COUNT_TEXT = 8 };
+enum { RUN_MAX = 64, KEY_COUNT_TEXT = 8, LOADS_MAX = 8 };
 
 #define RUN_KEY    WH_SLICE_LITERAL("wh:run")
 #define RUN_ALWAYS ":always"
@@ -28,6 +28,7 @@ WH_REDIS_SCRIPTS(X)
 struct wh_redis_scripts {
     struct wh_loop *loop;
     struct wh_redis *redis;
+    struct wh_redis_watch watch;
     struct wh_list waiting;
     bool is_loading;
     struct wh_redis_request step;
@@ -43,7 +44,7 @@ struct shot {
     struct wh_redis_scripts *scripts;
     struct wh_timer timer;
     uint64_t deadline_ms;
-    bool is_second; /* loaded for it already */
+    unsigned loads; /* waited for */
     enum wh_redis_script script;
     wh_redis_script_done *done; /* NULL once answered */
     void *user;
@@ -80,6 +81,7 @@ static void wait_for_load(struct shot *shot)
     struct wh_redis_scripts *scripts = shot->scripts;
     uint64_t now_ms = wh_loop_now_ms(scripts->loop);
     uint64_t left_ms = shot->deadline_ms > now_ms ? shot->deadline_ms - now_ms : 0;
+    shot->loads++;
     wh_list_push_back(&scripts->waiting, &shot->link);
     wh_loop_timer_start(scripts->loop, &shot->timer, left_ms);
     if (!scripts->is_loading)
@@ -106,8 +108,8 @@ static void on_shot_done(struct wh_redis_request *request,
                          const struct wh_redis_reply *reply)
 {
     struct shot *shot = WH_CONTAINER_OF(request, struct shot, request);
-    if (!err && !shot->is_second && shot->done && wants_load(reply)) {
-        shot->is_second = true;
+    /* The script did not run, so nothing is done twice; it may be flushed again meanwhile. */
+    if (!err && shot->loads < LOADS_MAX && shot->done && wants_load(reply)) {
         wait_for_load(shot);
         return;
     }
@@ -139,7 +141,6 @@ static void end_load(struct wh_redis_scripts *scripts, enum wh_err err)
     while ((node = wh_list_pop_front(&waiting))) {
         struct shot *shot = WH_CONTAINER_OF(node, struct shot, link);
         if (!err) {
-            shot->is_second = true;
             fire(shot);
         } else {
             answer(shot, err, NULL);
@@ -321,6 +322,14 @@ static void load(struct wh_redis_scripts *scripts)
     send_step(scripts, on_info, argv, 1);
 }
 
+static void on_state(struct wh_redis_watch *watch, bool is_up, const char *reason)
+{
+    struct wh_redis_scripts *scripts = WH_CONTAINER_OF(watch, struct wh_redis_scripts, watch);
+    (void)reason;
+    if (is_up && !scripts->is_loading)
+        load(scripts);
+}
+
 /* ---- the interface ---- */
 
 enum wh_err wh_redis_scripts_new(struct wh_loop *loop,
@@ -333,8 +342,16 @@ enum wh_err wh_redis_scripts_new(struct wh_loop *loop,
     scripts->loop = loop;
     scripts->redis = redis;
     wh_list_init(&scripts->waiting);
+    scripts->watch.on_state = on_state;
+    wh_redis_watch(redis, &scripts->watch);
     *out_scripts = scripts;
     return WH_OK;
+}
+
+void wh_redis_scripts_stop(struct wh_redis_scripts *scripts)
+{
+    if (scripts)
+        wh_redis_unwatch(&scripts->watch);
 }
 
 void wh_redis_scripts_free(struct wh_redis_scripts *scripts)

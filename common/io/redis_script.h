@@ -42,10 +42,17 @@ const struct wh_redis_script_source *wh_redis_script_source(enum wh_redis_script
 
 struct wh_redis_scripts;
 
-/* `redis` is borrowed and carries everything.  WH_ENOMEM. */
+/*
+ * `redis` is borrowed and carries everything.  The rule is also followed each time it comes up,
+ * before any call: a server that was a primary, a replica and a primary again still has the
+ * scripts, but not all its data.  WH_ENOMEM.
+ */
 WH_MUST_CHECK enum wh_err wh_redis_scripts_new(struct wh_loop *loop,
                                                struct wh_redis *redis,
                                                struct wh_redis_scripts **out_scripts);
+
+/* Before wh_redis_close: no more loading.  NULL is fine. */
+void wh_redis_scripts_stop(struct wh_redis_scripts *scripts);
 
 /* After `redis` is closed: then nothing is under way any more.  NULL is fine. */
 void wh_redis_scripts_free(struct wh_redis_scripts *scripts);
