@@ -264,8 +264,6 @@ static void deliver(struct redis_broker *redis,
         message->pub.offset = 0;
         message->pub.epoch = WH_SLICE_ABSENT;
     }
-    metrics_add(redis->metrics, is_plain ? METRIC_PUBLICATIONS_PLAIN : METRIC_PUBLICATIONS_BROKER,
-                1);
     redis->events.on_publication(redis->events.user, channel, &message->pub, is_plain);
 }
 

@@ -367,8 +367,10 @@ void command_refresh(struct session *session, const struct wh_command *command)
         err = WH_EDENIED;
         reason = "other_user";
     }
-    if (err == WH_OK && claims.expire_at && command_lifetime_s(claims.expire_at) <= 0)
+    if (err == WH_OK && claims.expire_at && command_lifetime_s(claims.expire_at) <= 0) {
         err = WH_EEXPIRED;
+        reason = "expired";
+    }
     if (err) {
         command_log_auth_failure(session, "refresh", reason);
         session_close(session,

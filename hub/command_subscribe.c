@@ -112,6 +112,15 @@ static bool overridden(struct token_override override, bool value)
     return override.is_set ? override.value : value;
 }
 
+/*
+ * Every SDK offers compaction, but the official JavaScript one in Protobuf reads the number as a
+ * Long object and then finds no subscription under it: pushes would vanish.  So never there.
+ */
+static bool may_be_compact(const struct session *session, const struct wh_subscribe_request *wish)
+{
+    return (wish->flag & FLAG_COMPACTION) != 0 && session->encoding != WH_ENCODING_PROTOBUF;
+}
+
 static struct subscribe_request make_request(const struct session *session,
                                              const struct wh_subscribe_request *wish,
                                              const struct channel_options *options,
@@ -129,7 +138,7 @@ static struct subscribe_request make_request(const struct session *session,
         .recoverable = has_history && overridden(override->force_recovery, grant.recoverable),
         .positioned = has_history && overridden(override->force_positioning, grant.positioned),
         .gets_joins = overridden(override->force_push_join_leave, grant.gets_joins),
-        .is_compact = (wish->flag & FLAG_COMPACTION) != 0,
+        .is_compact = may_be_compact(session, wish),
         .recover = wish->recover || is_cached,
         .must_recover = (wish->flag & FLAG_MUST_RECOVER) != 0,
         .offset = wish->offset,
@@ -187,6 +196,7 @@ void command_unsubscribe(struct session *session, const struct wh_command *comma
 void command_sub_refresh(struct session *session, const struct wh_command *command)
 {
     const struct wh_sub_refresh_request *request = command->sub_refresh;
+    const struct channel_options *options;
     struct token_claims claims = {0};
     if (request->channel.len == 0) {
         session_close(session, WH_DISCONNECT_BAD_REQUEST);
@@ -199,6 +209,8 @@ void command_sub_refresh(struct session *session, const struct wh_command *comma
         code = WH_ERROR_NOT_AVAILABLE;
     else if (subscription == NULL)
         code = WH_ERROR_PERMISSION_DENIED;
+    else if (channel_resolve(session->node->rules, request->channel, &options) != WH_NO_ERROR)
+        code = WH_ERROR_UNKNOWN_CHANNEL; /* a reload took its namespace away */
     else if (request->token.len == 0)
         code = WH_ERROR_BAD_REQUEST;
     else

@@ -181,7 +181,7 @@ struct config {
 
     struct {
         bool enabled; /* serve the demo page at / and /demo */
-        char *dir;    /* where its files are; NULL = beside the binary */
+        char *dir;    /* where its files are */
     } demo;
 
     uint64_t workers; /* 0 = one per core with redis, one with memory */

@@ -288,6 +288,7 @@ bool config_has_flag(const struct config_source *source, const char *flag)
 static const char *find_path_flag(const struct config_source *source)
 {
     static const char *const names[] = {"--config", "-c"};
+    const char *path = NULL; /* the last one counts, as with every flag */
 
     for (int i = 0; i < source->argc; i++) {
         for (size_t j = 0; j < COUNT_OF(names); j++) {
@@ -295,12 +296,12 @@ static const char *find_path_flag(const struct config_source *source)
             if (strncmp(source->argv[i], names[j], len) != 0)
                 continue;
             if (source->argv[i][len] == '=')
-                return source->argv[i] + len + 1;
-            if (source->argv[i][len] == '\0' && i + 1 < source->argc)
-                return source->argv[i + 1];
+                path = source->argv[i] + len + 1;
+            else if (source->argv[i][len] == '\0' && i + 1 < source->argc)
+                path = source->argv[i + 1];
         }
     }
-    return NULL;
+    return path;
 }
 
 const char *config_find_path(const struct config_source *source)

@@ -174,7 +174,7 @@ static const struct wh_option rows[] = {
         DEFAULT("8s"), .min = SECONDS(1), .max = SECONDS(86400)),
     ROW("client.expired_close_delay", DURATION, LIVE, AT(client.expired_close_delay_ms),
         "Time to refresh an expired connection before it is closed (3005).", DEFAULT("25s")),
-    ROW("client.expired_sub_close_delay", DURATION, LIVE | IDLE,
+    ROW("client.expired_sub_close_delay", DURATION, LIVE,
         AT(client.expired_sub_close_delay_ms), "The same for a subscription.", DEFAULT("25s")),
     ROW("client.stale_close_delay", DURATION, LIVE, AT(client.stale_close_delay_ms),
         "Time to send connect after the socket has opened.", DEFAULT("10s"), .min = 1),
@@ -275,7 +275,7 @@ static const struct wh_option rows[] = {
         "`auto` is logfmt on a terminal and JSON elsewhere.", .choices = format_names),
 
     ROW("demo.enabled", BOOL, 0, AT(demo.enabled), "Serve the demo page at `/` and `/demo`."),
-    ROW("demo.dir", STRING, 0, AT(demo.dir), "Its files; empty is beside the program."),
+    ROW("demo.dir", STRING, 0, AT(demo.dir), "The folder of its files; needed when it is enabled."),
 
     ROW("workers", INTEGER, 0, AT(workers),
         "Processes; 0 is one per core with Redis and one with the memory engine.", .max = 1024),

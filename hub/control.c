@@ -557,5 +557,7 @@ void control_close(struct control *control)
 
 void control_free(struct control *control)
 {
+    if (control)
+        wh_loop_timer_stop(control->node->loop, &control->hello_timer);
     wh_free(control);
 }

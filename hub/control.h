@@ -59,7 +59,7 @@ WH_MUST_CHECK enum wh_err control_new(struct node *node, struct control **out_co
 
 /* Calls under way end with WH_ERROR_INTERNAL. */
 void control_close(struct control *control);
-void control_free(struct control *control);
+void control_free(struct control *control); /* NULL is fine */
 
 /* From the broker. */
 void control_receive(struct control *control, struct wh_slice message);

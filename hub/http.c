@@ -109,6 +109,14 @@ static enum wh_err add_file(struct http_files *files, int dir_fd, const char *na
     return WH_OK;
 }
 
+/* Folders, links and pipes are passed over: opening a pipe would wait for its other end. */
+static bool is_wanted(int dir_fd, const char *name)
+{
+    struct stat status;
+    return name[0] != '.' && content_type_of(name) != NULL &&
+           fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode);
+}
+
 enum wh_err http_files_load(const char *dir, struct http_files **out_files)
 {
     DIR *handle = opendir(dir);
@@ -118,7 +126,7 @@ enum wh_err http_files_load(const char *dir, struct http_files **out_files)
     enum wh_err err = files ? WH_OK : WH_ENOMEM;
     struct dirent *entry;
     while (err == WH_OK && (entry = readdir(handle)) != NULL) {
-        if (entry->d_name[0] == '.' || content_type_of(entry->d_name) == NULL)
+        if (!is_wanted(dirfd(handle), entry->d_name))
             continue;
         err = files->by_path.count < FILE_COUNT_MAX ? add_file(files, dirfd(handle), entry->d_name)
                                                     : WH_ELIMIT;

@@ -66,8 +66,14 @@ static int serve_main(int argc, char **argv)
 
 static int version_main(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        printf("Usage: wirehub version\n\nPrint the version and the commit it was built from.\n");
+        return 0;
+    }
+    if (argc > 1) {
+        fprintf(stderr, "wirehub: version takes no \"%s\"\n", argv[1]);
+        return 2;
+    }
     printf("wirehub %s (%s)\n", WH_VERSION, WH_COMMIT);
     return 0;
 }

@@ -100,7 +100,17 @@ static void on_broker_state(void *user, bool is_up, const char *reason)
     snprintf(node->broker_reason, sizeof(node->broker_reason), "%s", reason);
 }
 
-static enum wh_err start_broker(struct node *node)
+static enum wh_err make_configured_broker(struct node *node,
+                                          const struct broker_events *events,
+                                          struct broker **out_broker)
+{
+    if (node->config->engine.type == ENGINE_REDIS)
+        return broker_redis_new(node->loop, node->config, node->id, node->metrics, events,
+                                out_broker);
+    return broker_memory_new(node->loop, node->id, events, out_broker);
+}
+
+static enum wh_err start_broker(struct node *node, node_broker_maker *make_broker)
 {
     struct broker_events events = {
         .on_publication = on_publication,
@@ -111,17 +121,32 @@ static enum wh_err start_broker(struct node *node)
     };
     node->broker_down_since_ms = wh_loop_now_ms(node->loop);
     snprintf(node->broker_reason, sizeof(node->broker_reason), "connecting");
-    if (node->config->engine.type == ENGINE_REDIS)
-        return broker_redis_new(node->loop, node->config, node->id, node->metrics, &events,
-                                &node->broker);
-    return broker_memory_new(node->loop, node->id, &events, &node->broker);
+    return make_broker(node, &events, &node->broker);
 }
 
-static enum wh_err start_presence(struct node *node)
+static void on_broker_gone(void *user)
 {
-    if (node->config->engine.type == ENGINE_REDIS)
-        return presence_redis_new(node->loop, node->broker, &node->presence);
-    return presence_memory_new(node->loop, &node->presence);
+    (void)user; /* of a node that could not start: nobody waits */
+}
+
+/* Presence on Redis speaks through the broker's connection; in memory it stands alone. */
+static enum wh_err start_links(struct node *node, node_broker_maker *make_broker)
+{
+    bool is_redis = node->config->engine.type == ENGINE_REDIS;
+    enum wh_err err = is_redis ? WH_OK : presence_memory_new(node->loop, &node->presence);
+    if (err)
+        return err;
+    err = start_broker(node, make_broker);
+    if (err) {
+        if (node->presence)
+            node->presence->ops->close(node->presence);
+        return err;
+    }
+    if (is_redis)
+        err = presence_redis_new(node->loop, node->broker, &node->presence);
+    if (err)
+        node->broker->ops->close(node->broker, on_broker_gone, NULL);
+    return err;
 }
 
 /* Life */
@@ -187,12 +212,13 @@ static enum wh_err make_ping_frames(struct node *node)
     return WH_OK;
 }
 
-enum wh_err node_init(struct node *node,
-                      struct wh_loop *loop,
-                      const struct config *config,
-                      struct metrics *metrics,
-                      struct metrics_shared *shared,
-                      struct wh_buf *out_problem)
+enum wh_err node_init_with(struct node *node,
+                           struct wh_loop *loop,
+                           const struct config *config,
+                           struct metrics *metrics,
+                           struct metrics_shared *shared,
+                           node_broker_maker *make_broker,
+                           struct wh_buf *out_problem)
 {
     struct derived derived;
     enum wh_err err = derive(config, &derived, out_problem);
@@ -214,14 +240,23 @@ enum wh_err node_init(struct node *node,
     if (err == WH_OK)
         err = control_new(node, &node->control);
     if (err == WH_OK)
-        err = start_broker(node);
-    if (err == WH_OK)
-        err = start_presence(node);
+        err = start_links(node, make_broker);
     if (err) {
         wh_buf_printf(out_problem, "cannot start: %s", wh_err_text(err));
+        node_deinit(node);
         return err;
     }
     return WH_OK;
+}
+
+enum wh_err node_init(struct node *node,
+                      struct wh_loop *loop,
+                      const struct config *config,
+                      struct metrics *metrics,
+                      struct metrics_shared *shared,
+                      struct wh_buf *out_problem)
+{
+    return node_init_with(node, loop, config, metrics, shared, make_configured_broker, out_problem);
 }
 
 static void close_sessions(struct node *node, uint32_t code)

@@ -66,7 +66,8 @@ struct node {
 
 /*
  * Borrows `config` until node_deinit or a node_reload.  Starts the broker; nothing is accepted yet.
- * `out_problem` gets the text when a key or the broker's address is unusable (WH_EINVAL).
+ * `out_problem` gets the text when a key or the broker's address is unusable (WH_EINVAL).  After
+ * a failure there is nothing to close.
  */
 WH_MUST_CHECK enum wh_err node_init(struct node *node,
                                     struct wh_loop *loop,
@@ -74,6 +75,18 @@ WH_MUST_CHECK enum wh_err node_init(struct node *node,
                                     struct metrics *metrics,
                                     struct metrics_shared *shared,
                                     struct wh_buf *out_problem);
+
+/* The same with a broker of the caller's own instead of the one that config->engine names. */
+typedef enum wh_err node_broker_maker(struct node *node,
+                                      const struct broker_events *events,
+                                      struct broker **out_broker);
+WH_MUST_CHECK enum wh_err node_init_with(struct node *node,
+                                         struct wh_loop *loop,
+                                         const struct config *config,
+                                         struct metrics *metrics,
+                                         struct metrics_shared *shared,
+                                         node_broker_maker *make_broker,
+                                         struct wh_buf *out_problem);
 
 /* Close every session at once, then the broker; `closed` is called when all is gone. */
 void node_close(struct node *node, void (*closed)(void *user), void *user);

@@ -16,12 +16,12 @@
 #include "common/base/log.h"
 #include "common/protocol/codec.h"
 #include "hub/command.h"
+#include "hub/feed.h"
 #include "hub/node.h"
 #include "hub/session.h"
-#include "hub/feed.h"
 
 enum {
-    BATCH_BYTES_MAX = 256 * 1024, /* per channel and encoding: then it is written at once */
+    BATCH_BYTES_MAX = 64 * 1024, /* of one WebSocket message: past it, it is written at once */
     PREFETCH_SESSIONS = 8,
     PREFETCH_CONNECTIONS = 4
 };
@@ -245,36 +245,32 @@ void registry_unpin(struct registry *registry, struct channel *channel)
 
 /* Broadcast */
 
-/* A push as this lane's subscribers read it, into node->scratch. */
-static enum wh_err encode_push(struct registry *registry,
-                               struct channel *channel,
+/* Append a push as this lane's subscribers read it to the messages in `out`. */
+static enum wh_err encode_push(struct channel *channel,
                                int lane,
-                               struct wh_push *push)
+                               struct wh_push *push,
+                               struct wh_buf *out)
 {
-    struct wh_buf *scratch = &registry->node->scratch;
     bool is_compact = lane % 2;
     push->id = is_compact ? (int64_t)channel->number : 0;
     push->channel = is_compact ? WH_SLICE_ABSENT : channel->name;
-    wh_buf_reset(scratch);
-    enum wh_err err = wh_encode(lane_encoding(lane), &wh_reply_schema,
-                                &(struct wh_reply){.push = push}, 0, scratch);
-    return err ? err : wh_buf_error(scratch);
-}
-
-/* Append a ready frame of what is in node->scratch to the channel's batch. */
-static enum wh_err batch_scratch(struct registry *registry, struct channel *channel, int lane)
-{
-    struct wh_buf *scratch = &registry->node->scratch;
-    struct wh_buf *batch = &channel->batch[lane];
-    size_t before = batch->len;
-    wh_frame_write_header(batch, wh_encoding_opcode(lane_encoding(lane)), scratch->len);
-    wh_buf_append_slice(batch, wh_buf_slice(scratch));
-    enum wh_err err = wh_buf_error(batch);
-    if (err) { /* no half frame: drop what did not fit, keep what did */
-        batch->err = WH_OK;
-        wh_buf_truncate(batch, before);
+    size_t before = out->len;
+    enum wh_err err =
+        wh_encode(lane_encoding(lane), &wh_reply_schema, &(struct wh_reply){.push = push}, 0, out);
+    if (err == WH_OK)
+        err = wh_buf_error(out);
+    if (err && err != WH_EENCODING) { /* no half message: drop what did not fit, keep the rest */
+        out->err = WH_OK;
+        wh_buf_truncate(out, before);
     }
     return err;
+}
+
+static void doom_lane(struct channel *channel, int lane, uint32_t code)
+{
+    const struct subscriber_array *array = &channel->subscribers[lane];
+    for (uint32_t i = 0; i < array->count; i++)
+        session_doom(array->slots[i].session, code);
 }
 
 /* Nobody of this lane can be shown this publication. */
@@ -288,8 +284,8 @@ static void skip_lane(struct registry *registry, struct channel *channel, int la
     metrics_add(registry->node->metrics, METRIC_PUBLICATIONS_UNREPRESENTABLE, array->count);
     if (is_plain)
         return;
-    for (uint32_t i = 0; i < array->count; i++)
-        session_doom(array->slots[i].session, WH_DISCONNECT_INAPPROPRIATE_PROTOCOL);
+    flush_channel(channel); /* the doomed get what came before, and nothing of what follows */
+    doom_lane(channel, lane, WH_DISCONNECT_INAPPROPRIATE_PROTOCOL);
 }
 
 static void broadcast_lane(struct registry *registry,
@@ -300,14 +296,13 @@ static void broadcast_lane(struct registry *registry,
 {
     struct metrics *metrics = registry->node->metrics;
     uint32_t count = channel->subscribers[lane].count;
-    enum wh_err err = encode_push(registry, channel, lane, push);
-    if (err == WH_OK)
-        err = batch_scratch(registry, channel, lane);
+    enum wh_err err = encode_push(channel, lane, push, &channel->batch[lane]);
     if (err == WH_EENCODING) {
         skip_lane(registry, channel, lane, is_plain);
-    } else if (err) {
+    } else if (err) { /* out of memory: told, not silent */
         wh_log(WH_LOG_ERROR, "registry", "broadcast_failed", "error=%s", wh_err_name(err));
         metrics_add(metrics, METRIC_PUBLICATIONS_INVALID, count);
+        doom_lane(channel, lane, WH_DISCONNECT_SERVER_ERROR);
     } else {
         metrics_add(metrics, METRIC_PUBLICATIONS_SENT, count);
     }
@@ -366,9 +361,10 @@ void registry_join(struct registry *registry,
     for (int lane = 0; lane < REGISTRY_LANES; lane++) {
         const struct subscriber_array *array = &channel->subscribers[lane];
         struct wh_frame *frame = NULL;
-        if (array->count == 0 || encode_push(registry, channel, lane, &push) ||
-            wh_frame_new(wh_encoding_opcode(lane_encoding(lane)),
-                         wh_buf_slice(&registry->node->scratch), &frame))
+        struct wh_buf *scratch = &registry->node->scratch;
+        wh_buf_reset(scratch);
+        if (array->count == 0 || encode_push(channel, lane, &push, scratch) ||
+            wh_frame_new(wh_encoding_opcode(lane_encoding(lane)), wh_buf_slice(scratch), &frame))
             continue;
         for (uint32_t i = 0; i < array->count; i++)
             if (array->slots[i].subscription->gets_joins)
@@ -396,11 +392,17 @@ static inline void prefetch(const struct subscriber_array *array, uint32_t i)
 static void flush_batch(struct channel *channel, int lane)
 {
     const struct subscriber_array *array = &channel->subscribers[lane];
-    struct wh_slice wire = wh_buf_slice(&channel->batch[lane]);
+    struct wh_slice messages = wh_buf_slice(&channel->batch[lane]);
     struct wh_frame *shared = NULL;
+    if (wh_frame_new(wh_encoding_opcode(lane_encoding(lane)), messages, &shared)) {
+        wh_log(WH_LOG_ERROR, "registry", "broadcast_failed", "bytes=%zu", messages.len);
+        doom_lane(channel, lane, WH_DISCONNECT_SERVER_ERROR);
+        wh_buf_reset(&channel->batch[lane]);
+        return;
+    }
     for (uint32_t i = 0; i < array->count; i++) {
         prefetch(array, i);
-        session_deliver(array->slots[i].session, wire, &shared);
+        session_deliver(array->slots[i].session, shared);
     }
     wh_frame_unref(shared);
     wh_buf_reset(&channel->batch[lane]);

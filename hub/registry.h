@@ -5,8 +5,8 @@
  * A channel keeps one dense array of subscribers per lane, so a broadcast
  * touches one slot a subscriber and nothing else.  A lane is an encoding with
  * the channel named in full or by its number (channel compaction).
- * Publications of one turn are encoded once per lane and packed; at the end of
- * the turn each subscriber gets them in one write.  A broadcast never removes anybody: a
+ * Publications of one turn are encoded once per lane into one message; at the
+ * end of the turn each subscriber gets it in one write.  A broadcast never removes anybody: a
  * session over its limit is doomed and closed after the walk.
  */
 #ifndef HUB_REGISTRY_H
@@ -74,12 +74,12 @@ struct channel {
     uint32_t reserved;     /* subscriptions, pending ones included, and pins */
     uint32_t joins_wanted; /* active subscriptions that get joins and leaves */
     uint64_t number;       /* its short name in pushes; never used twice by a node */
-    struct feed *feed; /* NULL as long as nobody asked for a position */
+    struct feed *feed;     /* NULL as long as nobody asked for a position */
     enum channel_link link;
     uint64_t link_id;                    /* which request to the broker LINKING waits for */
     struct wh_list waiting;              /* of struct subscribe_op: those that wait for LINKED */
     struct wh_list batch_link;           /* on registry->batches while something is batched */
-    struct wh_buf batch[REGISTRY_LANES]; /* ready frames of this turn */
+    struct wh_buf batch[REGISTRY_LANES]; /* encoded pushes of this turn: one message to be */
 };
 
 /* All sessions of one user id. */

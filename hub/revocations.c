@@ -103,6 +103,7 @@ void revocations_free(struct revocations *revocations)
 {
     if (revocations == NULL)
         return;
+    revocations_stop(revocations);
     free_map(&revocations->tokens);
     free_map(&revocations->users);
     wh_free(revocations);

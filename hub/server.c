@@ -27,6 +27,7 @@
 #include "hub/handshake.h"
 #include "hub/http.h"
 #include "hub/limits.h"
+#include "hub/pem_file.h"
 #include "hub/server_http.h"
 #include "hub/session.h"
 
@@ -586,26 +587,41 @@ static void on_lws_log(int level, const char *line)
                    "text=%.*s", (int)strcspn(line, "\n"), line);
 }
 
+enum { TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_CA, TLS_FILES };
+
+/* The files must stay open until the virtual host has read them. */
+static bool set_tls(struct lws_context_creation_info *info,
+                    const struct config *config,
+                    struct pem_file files[TLS_FILES])
+{
+    bool is_done = pem_file_open(&files[TLS_CERTIFICATE], config->http_server.tls.cert_pem,
+                                 &info->ssl_cert_filepath);
+    is_done &= pem_file_open(&files[TLS_KEY], config->http_server.tls.key_pem,
+                             &info->ssl_private_key_filepath);
+    is_done &= pem_file_open(&files[TLS_CLIENT_CA], config->http_server.tls.client_ca_pem,
+                             &info->ssl_ca_filepath);
+    info->options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info->ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1;
+    info->alpn = "http/1.1"; /* no h2: this version has known faults there */
+    if (info->ssl_ca_filepath && info->ssl_ca_filepath[0])
+        info->options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
+    return is_done;
+}
+
 static bool make_vhost(struct server *server, struct wh_buf *out_problem)
 {
     const struct config *config = server->node->config;
     struct lws_context_creation_info info = {0};
+    struct pem_file files[TLS_FILES] = {{-1, ""}, {-1, ""}, {-1, ""}};
     info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
     info.vhost_name = "wirehub";
     info.protocols = protocols;
     info.keepalive_timeout = KEEPALIVE_TIMEOUT_S;
     info.retry_and_idle_policy = &no_validity_checks;
-    if (config->http_server.tls.enabled) {
-        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-        info.ssl_cert_filepath = config->http_server.tls.cert_pem;
-        info.ssl_private_key_filepath = config->http_server.tls.key_pem;
-        info.ssl_ca_filepath = config->http_server.tls.client_ca_pem;
-        info.ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1;
-        info.alpn = "http/1.1"; /* no h2: this version has known faults there */
-        if (info.ssl_ca_filepath && info.ssl_ca_filepath[0])
-            info.options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
-    }
-    server->vhost = lws_create_vhost(server->context, &info);
+    if (!config->http_server.tls.enabled || set_tls(&info, config, files))
+        server->vhost = lws_create_vhost(server->context, &info);
+    for (int i = 0; i < TLS_FILES; i++)
+        pem_file_close(&files[i]);
     if (server->vhost == NULL)
         wh_buf_append_str(out_problem,
                           config->http_server.tls.enabled
@@ -638,7 +654,6 @@ static bool make_context(struct server *server, struct wh_buf *out_problem)
     return server->context != NULL && make_vhost(server, out_problem);
 }
 
-/* demo.dir, or what an installed or freshly built tree has beside the binary. */
 static enum wh_err load_demo(struct server *server, struct wh_buf *out_problem)
 {
     const struct config *config = server->node->config;

@@ -36,7 +36,7 @@ static void on_timer(struct wh_timer *timer);
 static bool queue_grow(struct session_queue *queue)
 {
     uint32_t capacity = queue->capacity ? queue->capacity * 2 : 4;
-    struct wh_frame **frames = wh_malloc(capacity * sizeof(frames[0]));
+    struct wh_frame **frames = wh_malloc(capacity * sizeof(struct wh_frame *));
     if (frames == NULL)
         return false;
     for (uint32_t i = 0; i < queue->count; i++)
@@ -249,20 +249,16 @@ static void write_now(struct session *session, struct wh_slice wire)
         session_doom(session, WH_DISCONNECT_SLOW);
 }
 
-void session_deliver(struct session *session, struct wh_slice wire, struct wh_frame **shared)
+void session_deliver(struct session *session, struct wh_frame *frame)
 {
+    if (!wh_list_is_empty(&session->doomed_link)) /* it may have missed something: no gaps */
+        return;
     if (session->node->replies_to == session)
         session_end_replies(session->node);
-    if (session->queue.count == 0 && !session->transport->is_busy) {
-        if (session->state != SESSION_CLOSING)
-            write_now(session, wire);
-        return;
-    }
-    if (*shared == NULL && wh_frame_pack(wire, shared)) {
-        session_doom(session, WH_DISCONNECT_SERVER_ERROR);
-        return;
-    }
-    enqueue(session, *shared);
+    if (session->queue.count > 0 || session->transport->is_busy)
+        enqueue(session, frame);
+    else if (session->state != SESSION_CLOSING)
+        write_now(session, wh_slice(frame->bytes, frame->len));
 }
 
 /* Put as many queued frames as one write takes into node->scratch and drop them. */
@@ -381,7 +377,11 @@ void session_reply_error(struct session *session, uint32_t id, enum wh_code code
 /* Reading stops while too much waits to be written or for the broker. */
 static bool is_congested(const struct session *session)
 {
-    return session->queue.bytes > session->node->config->client.queue_max_size / 2 ||
+    const struct node *node = session->node;
+    size_t waiting = session->queue.bytes;
+    if (node->replies_to == session) /* they queue at the end of the turn at the latest */
+        waiting += node->replies.len;
+    return waiting > node->config->client.queue_max_size / 2 ||
            session->pending_count >= PENDING_MAX;
 }
 
@@ -435,6 +435,8 @@ static void run(struct session *session, struct wh_slice frame)
 
 void session_receive(struct session *session, struct wh_slice message)
 {
+    if (session->state == SESSION_REFUSED) /* it was told; what stood in that frame is ignored */
+        session_close(session, WH_DISCONNECT_BAD_REQUEST);
     if (!is_reading(session))
         return;
     metrics_add(session->node->metrics, METRIC_BYTES_RECEIVED, (int64_t)message.len);
@@ -468,13 +470,17 @@ void session_resume(struct session *session)
     struct wh_buf message = {0}, later = {0};
     bool stuck = false;
     while (!stuck && is_reading(session) && take_held(session, &message)) {
+        enum wh_err err = wh_buf_error(&message);
         later = session->held;
         session->held = (struct wh_buf){0};
-        run(session, wh_buf_slice(&message));
+        if (err == WH_OK)
+            run(session, wh_buf_slice(&message));
         stuck = session->held.len > 0;
         wh_buf_append_slice(&session->held, wh_buf_slice(&later)); /* behind what came before */
         wh_buf_deinit(&later);
         wh_buf_reset(&message);
+        if (err || wh_buf_error(&session->held)) /* never go on behind a message that was lost */
+            session_close(session, WH_DISCONNECT_SERVER_ERROR);
     }
     wh_buf_deinit(&message);
     session->is_running = false;
@@ -539,6 +545,7 @@ static void check_subscriptions(struct session *session, uint64_t now)
     int64_t grace_s = (int64_t)(node->config->client.expired_sub_close_delay_ms / 1000);
     int64_t wall = wh_clock_wall_s();
     bool any = false;
+    registry_flush(&node->registry); /* what arrived before the pushes leaves before them */
     WH_LIST_EACH(link, &session->subscriptions)
     {
         struct subscription *subscription =
@@ -624,19 +631,21 @@ void session_reschedule(struct session *session)
 {
     uint64_t now = wh_loop_now_ms(session->node->loop);
     uint64_t renewal_ms = session->node->config->client.presence_update_interval_ms;
+    uint64_t check_at_ms = 0;
     bool is_present = false;
-    session->subs_check_at_ms = 0;
     WH_LIST_EACH(link, &session->subscriptions)
     {
         struct subscription *subscription =
             WH_CONTAINER_OF(link, struct subscription, session_link);
         if (subscription->expire_at)
-            session->subs_check_at_ms = now + SUBS_CHECK_MS;
+            check_at_ms = now + SUBS_CHECK_MS;
         is_present |= subscription->has_presence;
     }
+    /* A look already planned stays: a client that keeps coming here must not put it off. */
+    session->subs_check_at_ms = check_at_ms ? earlier(session->subs_check_at_ms, check_at_ms) : 0;
     if (!is_present)
         session->presence_at_ms = 0;
-    else if (session->presence_at_ms == 0) /* anywhere in the first interval, so that they spread */
+    else if (session->presence_at_ms == 0) /* anywhere in an interval, so that they spread */
         session->presence_at_ms = now + renewal_ms / 2 + wh_random_below(renewal_ms / 2);
     if (session->state == SESSION_READY)
         schedule(session);

@@ -38,9 +38,9 @@ struct session {
     bool pong_due;                /* a ping is unanswered */
     bool input_held;              /* the transport was told to stop reading */
     bool is_running;              /* inside session_receive: input is not resumed recursively */
+    struct wh_list doomed_link;   /* node->doomed; near the top, for each delivery asks for it */
     struct wh_list link;          /* node->sessions */
     struct wh_list dirty_link;    /* node->dirty */
-    struct wh_list doomed_link;   /* node->doomed */
     struct wh_list user_link;     /* user->sessions */
     struct wh_list subscriptions; /* struct subscription.session_link */
     uint32_t subscription_count;
@@ -96,11 +96,8 @@ void session_doom(struct session *session, uint32_t code);
  */
 void session_send(struct session *session, struct wh_frame *frame);
 
-/*
- * Write ready frames now if nothing is queued before them, else queue them.  `*shared` is the
- * frame made of `wire` for those who must queue, made by the first who needs it (NULL before).
- */
-void session_deliver(struct session *session, struct wh_slice wire, struct wh_frame **shared);
+/* Write `frame` now if nothing is queued before it, else queue it with a reference of its own. */
+void session_deliver(struct session *session, struct wh_frame *frame);
 
 /* Encode and queue a reply or push; consecutive ones share one WebSocket message.  A payload that
  * this encoding cannot show closes the session with 3506. */

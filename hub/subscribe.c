@@ -8,9 +8,9 @@
 
 #include "common/base/alloc.h"
 #include "common/protocol/copy.h"
+#include "hub/feed.h"
 #include "hub/presence.h"
 #include "hub/session.h"
-#include "hub/feed.h"
 
 enum { TRIES_MAX = 5 };
 

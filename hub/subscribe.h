@@ -50,7 +50,7 @@ struct subscribe_op {
     struct wh_arena arena;       /* of everything below */
     struct subscribe_request request;
     struct subscribe_answer *answer; /* from the broker, outstanding */
-    struct feed *feed;           /* while it keeps publications for this op */
+    struct feed *feed;               /* while it keeps publications for this op */
     uint64_t life;
     unsigned tries;
     struct broker_position top;

@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "hub/listener.h"
+#include "hub/node.h"
 #include "hub/notify.h"
 
 #include <errno.h>
@@ -36,7 +37,9 @@ enum {
     QUICK_DEATH_MS = 10000, /* a worker that lived shorter is crash-looping, perhaps */
     RESTART_DELAY_MIN_MS = 50,
     RESTART_DELAY_MAX_MS = 5000,
-    FLUSH_MS = 2000,       /* after the last client was told to go, until the worker is killed */
+    /* After the last client was told to go, until the worker is killed: what the worker itself
+     * grants to commands in flight, and a second for the closing. */
+    FLUSH_MS = DRAIN_GRACE_MS + 1000,
     SECOND_STOP_MS = 1000, /* after the second SIGTERM */
     DESCRIPTORS_MAX = 1 << 20
 };

@@ -120,7 +120,8 @@ static void on_reload(uv_signal_t *handle, int number)
     } else {
         config_free(worker->reloaded);
         worker->reloaded = config;
-        wh_log_set_level(config->log.level);
+        if (!worker->is_debugging)
+            wh_log_set_level(config->log.level);
         wh_log(WH_LOG_INFO, "worker", "reloaded", "changed=%s restart_needed=%s",
                wh_buf_cstr(&reloaded), wh_buf_cstr(&restart));
     }

@@ -29,7 +29,7 @@ packages() {
         libmsgpack-dev libwebsockets-dev libwebsockets-evlib-uv libjwt-dev libyaml-dev libssl-dev ;;
     run) echo redis-server redis-tools curl ;;
     node) command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm ca-certificates ;;
-    tests) echo libcmocka-dev libjansson-dev python3 python3-pytest python3-msgpack openssl ;;
+    tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-msgpack openssl ;;
     browser) echo chromium ;;
     fuzz) echo clang ;;
     lint) echo clang clang-format clang-tidy shellcheck python3 ;;
@@ -80,6 +80,22 @@ npm_install() { # npm_install DIRECTORY
         run npm --prefix "$1" ci --no-audit --no-fund || die "npm ci in $1 failed: no network?"
         touch "$stamp"
     fi
+}
+
+# The page as the hub serves it: ours, the official client, and what only this run knows.
+demo_files() { # demo_files DIRECTORY [REDIS_PORT|null]
+    command -v npm >/dev/null || die "no npm: the page needs the centrifuge package from it; \
+apt-get install npm"
+    npm_install web-demo
+    package=web-demo/node_modules/centrifuge
+    rm -rf "$1"
+    mkdir -p "$1" || die "cannot make $1"
+    if ! cp web-demo/*.html web-demo/*.css web-demo/*.js web-demo/*.svg "$1/" ||
+        ! cp "$package/build/index.mjs" "$1/centrifuge.js" ||
+        ! cp "$package/LICENSE" "$1/centrifuge.LICENSE"; then
+        die "copying the page to $1 failed"
+    fi
+    [ -z "${2-}" ] || echo "export const setup = { redis_port: $2 };" >"$1/setup.js"
 }
 
 configure_and_build() { # configure_and_build PRESET [cmake options...]: all targets

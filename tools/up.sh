@@ -21,6 +21,7 @@ done
 
 run_dir=.run
 config=$run_dir/wirehub.yaml
+demo=$run_dir/web-demo
 hub=build/release/bin/wirehub
 page=http://127.0.0.1:$port/
 
@@ -49,7 +50,12 @@ channel:
   namespaces:
     - { name: market, allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true }
     - { name: orders, allow_user_limited_channels: true }
-demo: { enabled: true, dir: "$PWD/web-demo" }
+    - name: demo
+      allow_subscribe_for_client: true
+      allow_subscribe_for_anonymous: true
+      allow_publish_for_client: true
+      allow_publish_for_anonymous: true
+demo: { enabled: true, dir: "$PWD/$demo" }
 drain: { spread: 1s }
 log: { format: logfmt }
 CONFIG
@@ -179,6 +185,7 @@ run cmake --build --preset release --target hub || die "building failed"
 
 umask 077 # secrets and logs are nobody else's
 [ -n "$only_hub" ] || start_redis
+demo_files "$demo" "${redis_port:-null}"
 write_config
 start_hub
 show_what_to_try

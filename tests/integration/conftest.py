@@ -2,10 +2,14 @@
 
     def test_x(hub): ...            a ready hub, once with the memory broker, once with Redis
     def test_y(make_hub, redis):    hubs as the test wants them, one private Redis
+    def test_z(hub, clients):       clients(hub, JsonClient, "news"): connected and subscribed
 """
+
+import contextlib
 
 import pytest
 
+from support.client import JsonClient
 from support.hub import Hub, binary_path
 from support.redis_server import RedisServer
 
@@ -53,3 +57,17 @@ def broker(request):
 @pytest.fixture
 def hub(make_hub, broker):
     return make_hub(redis=broker)
+
+
+@pytest.fixture
+def clients():
+    """clients(hub, kind, channel, …) opens, connects and subscribes; all are closed at the end."""
+    with contextlib.ExitStack() as stack:
+        def start(hub, kind=JsonClient, *channels, headers=None, **connect):
+            client = stack.enter_context(kind.open(hub.ws_url, headers=headers))
+            client.connect(**connect)
+            for channel in channels:
+                client.subscribe(channel)
+            return client
+
+        yield start

@@ -42,6 +42,7 @@ DEFAULT_CONFIG = {
             "allow_subscribe_for_client": True,
             "allow_subscribe_for_anonymous": True,
             "allow_publish_for_subscriber": True,
+            "allow_publish_for_anonymous": True,
         },
         "namespaces": [
             {"name": "market", "allow_subscribe_for_client": True,
@@ -70,7 +71,8 @@ def merge(base, over):
 def find_secrets(config):
     """Every configured value of an option that holds a secret."""
     if isinstance(config, list):
-        return [secret for item in config for secret in find_secrets(item)]
+        return [secret for item in config if isinstance(item, (dict, list))
+                for secret in find_secrets(item)]
     found = []
     for name, value in config.items():
         if isinstance(value, (dict, list)):
@@ -81,13 +83,14 @@ def find_secrets(config):
 
 
 class Hub:
-    """`config` is merged over DEFAULT_CONFIG (`defaults=False`: taken as it is).
+    """`config` is merged over DEFAULT_CONFIG (`defaults=False`: taken as it is; `text`: the file's
+    text, whatever it is).
 
     The log is kept whole: `lines` as text, `records` as parsed objects.  `expected_exit` is judged
     by close(); tests that kill the hub themselves set it, None accepts anything.
     """
 
-    def __init__(self, config=None, *, redis=None, defaults=True, args=(), env=None,
+    def __init__(self, config=None, *, redis=None, defaults=True, text=None, args=(), env=None,
                  expected_exit=0, start_timeout=15.0):
         self._directory = tempfile.TemporaryDirectory(prefix="wirehub-hub-")
         self.directory = Path(self._directory.name)
@@ -104,6 +107,8 @@ class Hub:
         self._changed = threading.Condition()
         self._port = None
         self.write_config(self.config)
+        if text is not None:
+            self.config_path.write_text(text)
         self._start(args, env)
         try:
             self._port = self.wait_log("listening", timeout=start_timeout)["port"]
@@ -347,8 +352,9 @@ def is_running(pid):
 
 def run(*args, stdin=None, env=None, timeout=15):
     """One run of the hub's command line to its end: CompletedProcess with text output."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("WIREHUB_")}
     done = subprocess.run([binary_path(), *args], input=stdin, text=True, timeout=timeout,
-                          env={**os.environ, **(env or {})}, capture_output=True, check=False)
+                          env={**clean, **(env or {})}, capture_output=True, check=False)
     for mark in SANITIZER_MARKS:
         assert mark not in done.stdout + done.stderr, done.stderr
     return done

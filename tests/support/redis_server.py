@@ -66,6 +66,19 @@ class RedisServer:
         data = payload.encode() if isinstance(payload, str) else payload
         return int(self.cli("PUBLISH", f"wh:ch:{channel}", stdin=data))
 
+    def publish_many(self, messages):
+        """PUBLISH pairs of (channel's name in Redis, text) in order, over one connection."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(str(self.socket_path))
+            for channel, text in messages:
+                words = [b"PUBLISH", channel.encode(), text.encode()]
+                sock.sendall(b"*3\r\n" + b"".join(b"$%d\r\n%s\r\n" % (len(word), word)
+                                                for word in words))
+            replies = b""
+            while replies.count(b"\n") < len(messages):
+                replies += sock.recv(65536)
+
     def subscribers(self, channel):
         """How many connections are subscribed to wh:ch:<channel>."""
         return int(self.cli("PUBSUB", "NUMSUB", f"wh:ch:{channel}").split()[1])

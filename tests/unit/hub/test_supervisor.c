@@ -342,7 +342,7 @@ static void the_drain_is_bounded_by_delay_spread_and_timeout(void **state)
     static const struct {
         uint64_t delay_ms, spread_ms, timeout_ms;
         long kill_in_ms;
-    } cases[] = {{0, 10000, 30000, 12000}, {5000, 1000, 30000, 8000}, {5000, 30000, 30000, 30000}};
+    } cases[] = {{0, 10000, 30000, 13500}, {5000, 1000, 30000, 9500}, {5000, 30000, 30000, 30000}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct config *config = config_with(1);
         config->drain.delay_ms = cases[i].delay_ms;
