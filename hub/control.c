@@ -115,6 +115,7 @@ struct control {
     uint64_t call_ids;
     uint64_t started_ms;
     char name[NAME_MAX_LEN];
+    bool has_left;
     bool is_closing;
 };
 
@@ -479,7 +480,7 @@ static void on_hello_timer(struct wh_timer *timer)
 
 void control_link_returned(struct control *control)
 {
-    if (control->is_closing)
+    if (control->has_left)
         return;
     say_hello(control, true);
     wh_loop_timer_start(control->node->loop, &control->hello_timer, CONTROL_HELLO_MS);
@@ -493,7 +494,7 @@ static void dispatch(struct control *control, const struct control_message *mess
     struct peer *peer = NULL;
     if (!is_own && message->goodbye == NULL)
         remember(control, message->from);
-    if (message->hello && message->hello->is_new && !is_own)
+    if (message->hello && message->hello->is_new && !is_own && !control->has_left)
         say_hello(control, false);
     else if (message->goodbye && (peer = find_peer(control, message->from)) != NULL)
         forget(control, peer);
@@ -540,13 +541,22 @@ enum wh_err control_new(struct node *node, struct control **out_control)
     return WH_OK;
 }
 
-void control_close(struct control *control)
+bool control_leave(struct control *control)
 {
     struct wh_empty nothing = {0};
+    if (control->has_left)
+        return false;
+    control->has_left = true;
+    wh_loop_timer_stop(control->node->loop, &control->hello_timer);
     send_message(control, WH_SLICE_LITERAL(""), &(struct control_message){.goodbye = &nothing},
                  NULL, NULL);
+    return true;
+}
+
+void control_close(struct control *control)
+{
+    (void)control_leave(control);
     control->is_closing = true;
-    wh_loop_timer_stop(control->node->loop, &control->hello_timer);
     while (!wh_list_is_empty(&control->calls))
         finish(WH_CONTAINER_OF(control->calls.next, struct call, link));
     while (!wh_list_is_empty(&control->peers)) {

@@ -57,6 +57,10 @@ typedef void control_done(void *user, enum wh_code code, size_t silent);
 
 WH_MUST_CHECK enum wh_err control_new(struct node *node, struct control **out_control);
 
+/* Tell the others not to wait for this node any more: its connections are gone.  False when that
+ * was said before. */
+bool control_leave(struct control *control);
+
 /* Calls under way end with WH_ERROR_INTERNAL. */
 void control_close(struct control *control);
 void control_free(struct control *control); /* NULL is fine */

@@ -348,6 +348,10 @@ static void on_drain_timer(struct wh_timer *timer)
         wh_loop_timer_start(node->loop, timer, DRAIN_STEP_MS);
         return;
     }
+    if (control_leave(node->control)) { /* gives the goodbye a turn to get out */
+        wh_loop_timer_start(node->loop, timer, 1);
+        return;
+    }
     node->drained(node->drained_user);
 }
 
