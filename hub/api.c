@@ -274,11 +274,13 @@ static void on_finished(struct api_call *call)
 {
     struct http_call *http = WH_CONTAINER_OF(call, struct http_call, call);
     struct http_exchange *exchange = http->exchange;
-    if (call->is_unreadable)
+    if (call->is_unreadable) {
         http_respond_status(&exchange->response, 400);
-    else
+        exchange->response.is_last = true; /* who knows where the next request begins */
+    } else {
         write_response(call, wh_slice_equal_str(exchange->request.error_mode, "transport"),
                        &exchange->response);
+    }
     api_call_deinit(call);
     wh_free(http);
     http_respond(exchange);

@@ -25,6 +25,7 @@ struct http_response {
     unsigned status;
     const char *content_type; /* static */
     const char *headers;      /* further header lines, each "Name: value\r\n"; static or NULL */
+    bool is_last;             /* the connection ends with it */
     struct wh_buf owned;      /* the body, unless `body` is set */
     struct wh_slice body;     /* borrowed for the life of the process */
 };

@@ -3,6 +3,7 @@
  * to until it is answered:
  *
  *     READING    the body comes in
+ *     COMPLETE   it is there; the handler starts later in this turn
  *     HANDLING   the handler has it; nothing more is read from the connection
  *     ANSWERED   the response waits for WRITEABLE
  *
@@ -13,6 +14,13 @@
  * of 100 MB, so both are checked here before it may go on.  A request that is
  * refused has its body read and dropped first: closing on unread bytes would
  * make TCP throw the answer away.
+ *
+ * Pipelining is not offered.  lws 4.1 parses a request that came together with
+ * the one before from its own buffer, then takes the body from the start of
+ * that buffer, which are the headers, and when more follows asks for ever to
+ * have its end processed.  So handlers start after lws has returned: what lws
+ * asks about twice is not executed and ends its connection; and a body that
+ * starts like headers is no JSON object, which ends it as well.
  */
 #include "hub/server_http.h"
 
@@ -29,7 +37,7 @@ enum {
     LENGTH_DIGITS_MAX = 18     /* more is no length */
 };
 
-enum exchange_state { EXCHANGE_READING, EXCHANGE_HANDLING, EXCHANGE_ANSWERED };
+enum exchange_state { EXCHANGE_READING, EXCHANGE_COMPLETE, EXCHANGE_HANDLING, EXCHANGE_ANSWERED };
 
 struct exchange {
     struct http_exchange base;
@@ -41,6 +49,7 @@ struct exchange {
     struct wh_arena arena; /* of what the request points to */
     struct wh_buf body;
     struct wh_timer timeout;
+    struct wh_task start;
 };
 
 /* Headers */
@@ -158,6 +167,7 @@ int server_http_send(struct lws *wsi,
 static void exchange_free(struct exchange *exchange)
 {
     wh_loop_timer_stop(exchange->http->node->loop, &exchange->timeout);
+    wh_task_cancel(&exchange->start);
     wh_buf_deinit(&exchange->base.response.owned);
     wh_buf_deinit(&exchange->body);
     wh_arena_deinit(&exchange->arena);
@@ -181,7 +191,8 @@ int server_http_writeable(struct lws *wsi)
     struct exchange *exchange = lws_get_opaque_user_data(wsi);
     if (exchange == NULL || exchange->state != EXCHANGE_ANSWERED)
         return 0;
-    bool keep_alive = exchange->keep_alive && exchange->http->is_accepting;
+    bool keep_alive =
+        exchange->keep_alive && exchange->http->is_accepting && !exchange->base.response.is_last;
     lws_set_opaque_user_data(wsi, NULL);
     int result = server_http_send(wsi, &exchange->base.response, true, keep_alive);
     exchange_free(exchange);
@@ -212,6 +223,17 @@ static bool send_continue(struct lws *wsi)
     return lws_write(wsi, (unsigned char *)(uintptr_t)line, sizeof(line) - 1, LWS_WRITE_RAW) >= 0;
 }
 
+static void on_start(struct wh_task *task)
+{
+    struct exchange *exchange = WH_CONTAINER_OF(task, struct exchange, start);
+    exchange->state = EXCHANGE_HANDLING;
+    exchange->base.request.body = wh_buf_slice(&exchange->body);
+    if (exchange->is_refused)
+        on_respond(&exchange->base);
+    else
+        http_start(exchange->http->node, &exchange->base);
+}
+
 static struct exchange *exchange_new(struct server_http *http, struct lws *wsi)
 {
     struct exchange *exchange = wh_calloc(1, sizeof(*exchange));
@@ -224,6 +246,7 @@ static struct exchange *exchange_new(struct server_http *http, struct lws *wsi)
     wh_arena_init(&exchange->arena, 0);
     wh_buf_init(&exchange->body, HTTP_BODY_BYTES_MAX);
     wh_timer_init(&exchange->timeout, on_body_timeout);
+    wh_task_init(&exchange->start, on_start);
     return exchange;
 }
 
@@ -273,22 +296,19 @@ int server_http_body(struct lws *wsi, const void *bytes, size_t len)
     return wh_buf_error(&exchange->body) ? -1 : 0;
 }
 
-/* lws says so once more for each byte that follows the body: those are the next request's. */
+/* Said again while bytes of a next request wait: harmless once the answer is on its way. */
 int server_http_body_end(struct lws *wsi)
 {
     struct exchange *exchange = lws_get_opaque_user_data(wsi);
-    if (exchange == NULL || exchange->state != EXCHANGE_READING)
+    if (exchange == NULL || exchange->state == EXCHANGE_ANSWERED)
         return 0;
+    if (exchange->state != EXCHANGE_READING)
+        return -1;
     wh_loop_timer_stop(exchange->http->node->loop, &exchange->timeout);
     lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
     lws_rx_flow_control(wsi, 0); /* until the answer is on its way */
-    exchange->state = EXCHANGE_HANDLING;
-    if (exchange->is_refused) {
-        on_respond(&exchange->base);
-        return 0;
-    }
-    exchange->base.request.body = wh_buf_slice(&exchange->body);
-    http_start(exchange->http->node, &exchange->base);
+    exchange->state = EXCHANGE_COMPLETE;
+    wh_loop_defer(exchange->http->node->loop, &exchange->start);
     return 0;
 }
 
@@ -310,9 +330,11 @@ int server_http_request(struct server_http *http, struct lws *wsi, const char *p
     struct http_request request = {.method = method_of(wsi), .path = wh_slice_from_str(path)};
     if (http_takes_body(&request))
         return start_reading(http, wsi, &request);
-    /* No other route takes a body, and lws reads Content-Length without checking it: go no further
-     * with a connection on which one may follow. */
-    bool keep_alive = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) == 0 &&
+    /* No other route takes a body, and lws reads Content-Length without checking it, or expects one
+     * by the method: go no further with a connection on which one may follow. */
+    bool keep_alive = !wh_slice_equal_str(request.method, "POST") &&
+                      !wh_slice_equal_str(request.method, "other") &&
+                      lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) == 0 &&
                       lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) == 0 &&
                       http->is_accepting;
     struct http_response response = {0};
