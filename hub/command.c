@@ -79,6 +79,7 @@ void command_settle(struct session *session)
 
 void command_abandon(struct session *session)
 {
+    jwks_waiter_cancel(&session->key_waiter);
     while (!wh_list_is_empty(&session->pending))
         pending_drop(WH_CONTAINER_OF(session->pending.next, struct pending, link));
 }
@@ -227,21 +228,54 @@ static const struct command_row *find_row(const struct wh_command *command)
     return NULL;
 }
 
-bool command_must_wait(const struct session *session, const struct wh_command *command)
+/* Whether what is pending, if anything, may stay unanswered while this command is executed. */
+static bool overlaps_pending(const struct session *session, const struct wh_command *command)
 {
     if (wh_list_is_empty(&session->pending) || command->id == 0)
-        return false;
+        return true;
     const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
     const struct command_row *row = find_row(command);
     switch (last->kind) {
     case PENDING_SUBSCRIBE:
-        return row == NULL || row->handle != command_subscribe;
+        return row && row->handle == command_subscribe;
     case PENDING_PUBLISH:
-        return row == NULL || row->handle != command_publish;
+        return row && row->handle == command_publish;
     case PENDING_ALONE:
         break;
     }
-    return true;
+    return false;
+}
+
+/*
+ * Whether the key of the command's token is being fetched.  Nothing has been done for the command
+ * yet, so it can be executed from its start once the fetch has ended.
+ */
+static bool awaits_key(struct session *session, const struct wh_command *command)
+{
+    struct node *node = session->node;
+    const struct command_row *row = find_row(command);
+    command_handler *handle = row && command->id != 0 ? row->handle : NULL;
+    bool is_ready = session->state == SESSION_READY;
+    const struct token_verifier *verifier = node->connection_tokens;
+    struct wh_slice token = WH_SLICE_ABSENT;
+    if (handle == command_connect && session->state == SESSION_NEW) {
+        token = command->connect->token;
+    } else if (handle == command_refresh && is_ready) {
+        token = command->refresh->token;
+    } else if (handle == command_subscribe && is_ready) {
+        verifier = node->subscription_tokens;
+        token = command->subscribe->token;
+    } else if (handle == command_sub_refresh && is_ready) {
+        verifier = node->subscription_tokens;
+        token = command->sub_refresh->token;
+    }
+    return token.len > 0 &&
+           token_verifier_wait(verifier, token, &node->arena, &session->key_waiter);
+}
+
+bool command_must_wait(struct session *session, const struct wh_command *command)
+{
+    return !overlaps_pending(session, command) || awaits_key(session, command);
 }
 
 void command_execute(struct session *session, const struct wh_command *command)

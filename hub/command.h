@@ -13,13 +13,17 @@ struct session;
 
 enum { PENDING_MAX = 256 }; /* commands of one session that wait */
 
-/* Whether `command` has to wait until those that are pending are answered. */
-bool command_must_wait(const struct session *session, const struct wh_command *command);
+/*
+ * Whether `command` has to wait until those that are pending are answered, or until the key of its
+ * token has been fetched.  It is then to be held and decoded again by session_resume, which is
+ * called when that has happened.
+ */
+bool command_must_wait(struct session *session, const struct wh_command *command);
 
 /* Execute one decoded command; may close the session. */
 void command_execute(struct session *session, const struct wh_command *command);
 
-/* The session goes away: drop its pending commands. */
+/* The session goes away: drop what is pending and waiting. */
 void command_abandon(struct session *session);
 
 /*

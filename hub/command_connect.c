@@ -36,6 +36,8 @@ static enum wh_code authenticate(struct session *session,
         command_log_auth_failure(session, "connect", reason);
     if (err == WH_EEXPIRED)
         return WH_ERROR_TOKEN_EXPIRED;
+    if (err == WH_EUNAVAILABLE) /* no key to judge by: temporary, the client comes again */
+        return WH_ERROR_INTERNAL;
     if (err)
         return WH_DISCONNECT_INVALID_TOKEN;
     enum wh_code code = command_check_revocation(session, "connect", out_claims);
@@ -373,6 +375,10 @@ void command_refresh(struct session *session, const struct wh_command *command)
     }
     if (err) {
         command_log_auth_failure(session, "refresh", reason);
+        if (err == WH_EUNAVAILABLE) { /* the client tries again until its time is up */
+            session_reply_error(session, command->id, WH_ERROR_INTERNAL);
+            return;
+        }
         session_close(session,
                       err == WH_EEXPIRED ? WH_DISCONNECT_EXPIRED : WH_DISCONNECT_INVALID_TOKEN);
         return;

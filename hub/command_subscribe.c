@@ -25,6 +25,8 @@ static enum wh_code check_subscription_token(struct session *session,
         err = WH_OK;
     if (err) {
         command_log_auth_failure(session, what, reason);
+        if (err == WH_EUNAVAILABLE)
+            return WH_ERROR_INTERNAL;
         return err == WH_EEXPIRED ? WH_ERROR_TOKEN_EXPIRED : WH_ERROR_PERMISSION_DENIED;
     }
     bool is_ours =

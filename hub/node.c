@@ -165,7 +165,17 @@ static void derived_free(struct derived *derived)
     token_verifier_free(derived->subscription_tokens);
 }
 
+static enum wh_err make_verifier(const struct token_config *config,
+                                 struct jwks_pool *pool,
+                                 struct token_verifier **out_verifier,
+                                 struct wh_buf *out_problem)
+{
+    enum wh_err err = token_verifier_new(config, out_verifier, out_problem);
+    return err ? err : token_verifier_use_jwks(*out_verifier, pool);
+}
+
 static enum wh_err derive(const struct config *config,
+                          struct jwks_pool *pool,
                           struct derived *out_derived,
                           struct wh_buf *out_problem)
 {
@@ -177,9 +187,9 @@ static enum wh_err derive(const struct config *config,
     if (err)
         wh_buf_printf(out_problem, "channel rules: %s", wh_err_text(err));
     if (err == WH_OK)
-        err = token_verifier_new(&config->client.token, &derived.connection_tokens, out_problem);
+        err = make_verifier(&config->client.token, pool, &derived.connection_tokens, out_problem);
     if (err == WH_OK)
-        err = token_verifier_new(subscription, &derived.subscription_tokens, out_problem);
+        err = make_verifier(subscription, pool, &derived.subscription_tokens, out_problem);
     if (err) {
         derived_free(&derived);
         return err;
@@ -221,10 +231,15 @@ enum wh_err node_init_with(struct node *node,
                            struct wh_buf *out_problem)
 {
     struct derived derived;
-    enum wh_err err = derive(config, &derived, out_problem);
-    if (err)
+    struct jwks_pool *pool = NULL;
+    enum wh_err err = jwks_pool_new(loop, &jwks_default_times, &pool);
+    if (err == WH_OK)
+        err = derive(config, pool, &derived, out_problem);
+    if (err) {
+        jwks_pool_free(pool);
         return err;
-    *node = (struct node){.loop = loop, .metrics = metrics, .metrics_shared = shared};
+    }
+    *node = (struct node){.loop = loop, .metrics = metrics, .metrics_shared = shared, .jwks = pool};
     wh_random_uuid_v4(node->id);
     adopt(node, config, &derived);
     registry_init(&node->registry, node);
@@ -273,6 +288,7 @@ void node_close(struct node *node, void (*closed)(void *user), void *user)
     revocations_stop(node->revocations);
     close_sessions(node, WH_DISCONNECT_SHUTDOWN);
     node->presence->ops->close(node->presence);
+    jwks_pool_close(node->jwks);
     node->broker->ops->close(node->broker, closed, user);
 }
 
@@ -289,6 +305,7 @@ void node_deinit(struct node *node)
     wh_buf_deinit(&node->replies);
     derived_free(
         &(struct derived){node->rules, node->connection_tokens, node->subscription_tokens});
+    jwks_pool_free(node->jwks);
 }
 
 /* Reload */
@@ -299,7 +316,7 @@ static const struct channel_options nothing_allowed;
 enum wh_err node_reload(struct node *node, const struct config *config, struct wh_buf *out_problem)
 {
     struct derived derived;
-    enum wh_err err = derive(config, &derived, out_problem);
+    enum wh_err err = derive(config, node->jwks, &derived, out_problem);
     if (err)
         return err;
     struct derived old = {node->rules, node->connection_tokens, node->subscription_tokens};

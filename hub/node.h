@@ -32,6 +32,7 @@ struct node {
     struct wh_loop *loop;
     const struct config *config; /* borrowed; replaced by node_reload */
     struct channel_rules *rules;
+    struct jwks_pool *jwks; /* keys that the verifiers fetch; outlives a reload */
     struct token_verifier *connection_tokens;
     struct token_verifier *subscription_tokens;
     struct metrics *metrics;

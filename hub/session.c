@@ -30,6 +30,7 @@ enum {
 };
 
 static void on_timer(struct wh_timer *timer);
+static void on_keys(struct jwks_waiter *waiter);
 
 /* Queue */
 
@@ -98,6 +99,7 @@ enum wh_err session_open(struct node *node,
     wh_list_init(&session->subscriptions);
     wh_list_init(&session->pending);
     wh_timer_init(&session->timer, on_timer);
+    jwks_waiter_init(&session->key_waiter, on_keys);
     wh_list_push_back(&node->sessions, &session->link);
     node->session_count++;
     wh_loop_timer_start(node->loop, &session->timer, node->config->client.stale_close_delay_ms);
@@ -374,7 +376,7 @@ void session_reply_error(struct session *session, uint32_t id, enum wh_code code
 
 /* Input */
 
-/* Reading stops while too much waits to be written or for the broker. */
+/* Reading stops while too much waits to be written or for the broker, or a token for its key. */
 static bool is_congested(const struct session *session)
 {
     const struct node *node = session->node;
@@ -382,7 +384,7 @@ static bool is_congested(const struct session *session)
     if (node->replies_to == session) /* they queue at the end of the turn at the latest */
         waiting += node->replies.len;
     return waiting > node->config->client.queue_max_size / 2 ||
-           session->pending_count >= PENDING_MAX;
+           session->pending_count >= PENDING_MAX || jwks_waiter_is_waiting(&session->key_waiter);
 }
 
 static void hold(struct session *session, struct wh_slice rest)
@@ -490,6 +492,12 @@ void session_resume(struct session *session)
         session->input_held = false;
         session->transport->ops->want_read(session->transport, true);
     }
+}
+
+/* What held the input up is executed now, inside this call: so its answer is final. */
+static void on_keys(struct jwks_waiter *waiter)
+{
+    session_resume(WH_CONTAINER_OF(waiter, struct session, key_waiter));
 }
 
 /* Time */

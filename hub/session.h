@@ -46,6 +46,7 @@ struct session {
     uint32_t subscription_count;
     struct wh_list pending; /* struct pending: commands not answered yet, in order */
     uint32_t pending_count;
+    struct jwks_waiter key_waiter; /* the first held message waits for the key of its token */
     struct session_queue queue;
     struct wh_buf held; /* messages that wait, each behind its length */
     struct wh_timer timer;

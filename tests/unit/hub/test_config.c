@@ -124,6 +124,10 @@ static void every_mistake_has_its_exact_message(void **state)
         {"client: { token: { ecdsa_public_key: \"-----BEGIN EC PRIVATE KEY-----\" } }\n",
          "w.yaml:1:38: client.token.ecdsa_public_key: is a private key; the hub needs only the "
          "public one, and this one must stay with whoever signs\n"},
+        {"client: { token: { jwks_public_endpoint: \"a.example/keys\" } }\n",
+         "w.yaml:1:42: client.token.jwks_public_endpoint: is no http:// or https:// URL\n"},
+        {"client: { token: { jwks_public_endpoint: \"file:///keys\" } }\n",
+         "w.yaml:1:42: client.token.jwks_public_endpoint: is no http:// or https:// URL\n"},
         {"client: { token: { audience: a, audience_regex: b } }\n",
          "w.yaml:1:49: client.token.audience_regex: excludes audience\n"},
         {"client: { token: { issuer_regex: \"(\" } }\n",
@@ -198,12 +202,22 @@ static void what_is_only_doubtful_is_a_warning(void **state)
         {"client: { token: { hmac_secret_key: short } }\n",
          "warning: w.yaml:1:37: client.token.hmac_secret_key: is shorter than 32 bytes and may be "
          "guessed\n"},
-        {ANYONE "channel: { without_namespace: { presence: true, join_leave: false } }\n",
-         "warning: w.yaml:2:43: channel.without_namespace.presence: no effect in this version\n"},
-        {ANYONE "channel: { namespaces: [ { name: ab, history_size: 9, history_ttl: 5m } ] }\n",
-         "warning: w.yaml:2:52: channel.namespaces[0].history_size: no effect in this "
-         "version\nwarning: w.yaml:2:68: channel.namespaces[0].history_ttl: no effect in this "
-         "version\n"},
+        {ANYONE "channel: { without_namespace: { subscribe_proxy_enabled: true, presence: true } }\n",
+         "warning: w.yaml:2:58: channel.without_namespace.subscribe_proxy_enabled: no effect in "
+         "this version\n"},
+        {ANYONE "channel: { namespaces: [ { name: ab, subscribe_proxy_name: x, publish_proxy_name: y } ] }\n",
+         "warning: w.yaml:2:60: channel.namespaces[0].subscribe_proxy_name: no effect in this "
+         "version\nwarning: w.yaml:2:83: channel.namespaces[0].publish_proxy_name: no effect in "
+         "this version\n"},
+        {"client: { token: { jwks_public_endpoint: \"https://a.example/keys\" } }\n", ""},
+        {"client: { token: { jwks_public_endpoint: \"http://127.0.0.1:3000/keys\" } }\n", ""},
+        {"client: { token: { jwks_public_endpoint: \"http://127.0.0.1.example/keys\" } }\n",
+         "warning: w.yaml:1:42: client.token.jwks_public_endpoint: is no https:// URL: whoever "
+         "stands between can put in keys of their own\n"},
+        {"client: { token: { jwks_public_endpoint: \"https://a.example/\", hmac_secret_key: "
+         "0123456789abcdef0123456789abcdef } }\n",
+         "warning: w.yaml:1:42: client.token.jwks_public_endpoint: is set, so the other keys of "
+         "this group are not used\n"},
         {ANYONE "http_server: { address: 0.0.0.0 }\n", ""},
         {"client: { insecure: true }\nhttp_server: { address: 0.0.0.0 }\n",
          "warning: w.yaml:1:21: client.insecure: everybody who reaches http_server.address may do "
