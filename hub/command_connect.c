@@ -40,6 +40,9 @@ static enum wh_code authenticate(struct session *session,
         return WH_ERROR_INTERNAL;
     if (err)
         return WH_DISCONNECT_INVALID_TOKEN;
+    enum wh_code code = command_check_revocation(session, "connect", out_claims);
+    if (code != WH_NO_ERROR)
+        return code == WH_ERROR_INTERNAL ? code : WH_DISCONNECT_INVALID_TOKEN;
     if (config->client.insecure) {
         out_claims->user = WH_SLICE_LITERAL("");
         out_claims->expire_at = 0;
@@ -391,8 +394,13 @@ void command_refresh(struct session *session, const struct wh_command *command)
                       err == WH_EEXPIRED ? WH_DISCONNECT_EXPIRED : WH_DISCONNECT_INVALID_TOKEN);
         return;
     }
-    if (wh_payload_is_present(claims.info) &&
-        command_keep_payload(&session->conn_info, claims.info)) {
+    enum wh_code code = command_check_revocation(session, "refresh", &claims);
+    if (code == WH_ERROR_PERMISSION_DENIED) {
+        session_close(session, WH_DISCONNECT_INVALID_TOKEN);
+        return;
+    }
+    if (code != WH_NO_ERROR || (wh_payload_is_present(claims.info) &&
+                                command_keep_payload(&session->conn_info, claims.info))) {
         session_reply_error(session, command->id, WH_ERROR_INTERNAL);
         return;
     }

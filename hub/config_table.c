@@ -225,7 +225,7 @@ static const struct wh_option rows[] = {
         "Verify subscription tokens with the keys below, not with those of `client.token`."),
     TOKEN_ROWS("client.subscription_token.", AT_SUB_TOKEN),
 
-    ROW("http_api.key", STRING, LIVE | SECRET | IDLE, AT(http_api.key),
+    ROW("http_api.key", STRING, LIVE | SECRET, AT(http_api.key),
         "What backends send as `X-API-Key`."),
 
     ROW("channel.private_prefix", STRING, LIVE, AT(channel.private_prefix),
