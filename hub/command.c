@@ -143,8 +143,9 @@ enum wh_code command_check_revocation(struct session *session,
     case TOKEN_IS_REVOKED:
         command_log_auth_failure(session, what, "revoked");
         return WH_ERROR_PERMISSION_DENIED;
-    case TOKEN_IS_UNDECIDED:
-        return WH_ERROR_INTERNAL;
+    case TOKEN_IS_UNDECIDED: /* clients are let in while Redis is away; see node.c */
+        session->is_unchecked = true;
+        break;
     }
     return WH_NO_ERROR;
 }

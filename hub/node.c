@@ -72,6 +72,18 @@ static void on_control(void *user, struct wh_slice message)
     control_receive(node->control, message);
 }
 
+/* Who came in while nobody knew which tokens are revoked connects anew, and is checked then. */
+static void recheck_tokens(void *user)
+{
+    struct node *node = user;
+    WH_LIST_EACH(link, &node->sessions)
+    {
+        struct session *session = WH_CONTAINER_OF(link, struct session, link);
+        if (session->is_unchecked)
+            session_doom(session, WH_DISCONNECT_FORCE_RECONNECT);
+    }
+}
+
 /* Publications may have been missed: every channel that must not miss any looks for itself. */
 static void check_feeds(struct node *node)
 {
@@ -252,6 +264,8 @@ enum wh_err node_init_with(struct node *node,
     err = make_ping_frames(node);
     if (err == WH_OK)
         err = revocations_new(loop, config->engine.type != ENGINE_REDIS, &node->revocations);
+    if (err == WH_OK)
+        revocations_on_first_list(node->revocations, recheck_tokens, node);
     if (err == WH_OK)
         err = control_new(node, &node->control);
     if (err == WH_OK)

@@ -22,6 +22,8 @@ struct revocations {
     struct wh_map tokens;
     struct wh_map users;
     bool is_loaded;
+    void (*on_first_list)(void *user);
+    void *user;
     bool is_stopped; /* the loop is to end: no more timers */
 };
 
@@ -109,9 +111,19 @@ void revocations_free(struct revocations *revocations)
     wh_free(revocations);
 }
 
+void revocations_on_first_list(struct revocations *revocations, void (*fn)(void *user), void *user)
+{
+    revocations->on_first_list = fn;
+    revocations->user = user;
+}
+
 void revocations_set_loaded(struct revocations *revocations)
 {
+    bool is_first = !revocations->is_loaded;
     revocations->is_loaded = true;
+    if (is_first && revocations->on_first_list &&
+        revocations->tokens.count + revocations->users.count > 0)
+        revocations->on_first_list(revocations->user);
 }
 
 enum revocation_verdict revocations_check(const struct revocations *revocations,

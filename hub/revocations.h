@@ -26,7 +26,7 @@ void revocations_free(struct revocations *revocations); /* NULL is fine */
 enum revocation_verdict {
     TOKEN_IS_GOOD,
     TOKEN_IS_REVOKED,
-    TOKEN_IS_UNDECIDED /* the list has not been read yet: a temporary error */
+    TOKEN_IS_UNDECIDED /* the list has not been read yet: Redis has been away since the start */
 };
 enum revocation_verdict revocations_check(const struct revocations *revocations,
                                           const struct token_claims *claims);
@@ -54,5 +54,11 @@ void revocations_store(struct broker *broker,
 /* Read all, now; whoever finds fields past their time deletes them. */
 void revocations_load(struct revocations *revocations, struct broker *broker);
 void revocations_set_loaded(struct revocations *revocations);
+
+/*
+ * Called once, when the list was read for the first time and is not empty: who came in undecided
+ * may be on it.
+ */
+void revocations_on_first_list(struct revocations *revocations, void (*fn)(void *user), void *user);
 
 #endif

@@ -36,6 +36,7 @@ struct session {
     enum wh_encoding encoding;
     enum session_state state;
     bool pong_due;                /* a ping is unanswered */
+    bool is_unchecked;            /* came in before the list of revoked tokens was known */
     bool input_held;              /* the transport was told to stop reading */
     bool is_running;              /* inside session_receive: input is not resumed recursively */
     struct wh_list doomed_link;   /* node->doomed; near the top, for each delivery asks for it */
