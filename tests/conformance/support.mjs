@@ -65,14 +65,15 @@ const CLUSTERS = [
 
 // Runs `define` once for each cluster, whose hubs serve all of its tests and are judged after them.
 // `context.url` is the first hub; `context.apart` connects a client to another process than another
-// client is on, where there is one; `context.balancer` is in front of the first hub.
-export function onEachCluster(title, config, define) {
-  for (const cluster of CLUSTERS) {
-    describe(`${title} (${cluster.title})`, () => { define(useCluster(cluster, config)); });
+// client is on, where there is one; `context.balancer` is in front of the first hub.  Of the options,
+// `only` chooses clusters and `isIdle` starts none of their processes.
+export function onEachCluster(title, config, define, { only, isIdle } = {}) {
+  for (const cluster of CLUSTERS.filter((each) => !only || only.includes(each.title))) {
+    describe(`${title} (${cluster.title})`, () => { define(useCluster(cluster, config, isIdle)); });
   }
 }
 
-function useCluster(cluster, config) {
+function useCluster(cluster, config, isIdle) {
   let closers = [];
   let channels = 0;
   const connect = async (url, options = {}, Class = Centrifuge) => {
@@ -110,6 +111,7 @@ function useCluster(cluster, config) {
     },
   };
   before(async () => {
+    if (isIdle) return;
     if (cluster.broker === 'redis') context.redis = await Redis.start();
     const own = { log: { level: 'debug' }, workers: cluster.workers, ...config };
     for (let number = 0; number < cluster.hubs; number += 1) {
