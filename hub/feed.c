@@ -3,7 +3,9 @@
  *  - offset and epoch are those of the last publication that was broadcast
  *    here, or were read as the top when nobody needed anything older;
  *  - while is_healing nothing with an offset is broadcast as it comes: it
- *    waits in `held`, in order of arrival;
+ *    waits in `held`, in order of arrival.  Only what came after the read
+ *    under way was sent: anything older is in the answer, or of a life of the
+ *    stream that the answer knows to be over;
  *  - `kept` holds what was broadcast while keepers > 0, without a hole since
  *    `life` last changed;
  *  - an answer of the broker names channel and read by number: what is not
@@ -291,9 +293,8 @@ void feed_take(struct feed *feed, const struct wh_publication *pub)
     }
     if (!feed->is_known)
         set_position(feed, pub->offset - 1, pub->epoch);
-    if (leaves_hole(feed, pub)) {
+    if (leaves_hole(feed, pub)) { /* the read that starts now will bring it */
         heal(feed);
-        hold(feed, pub);
         return;
     }
     registry_pin(channel);
@@ -416,6 +417,7 @@ static void read_on(struct feed *feed)
     read->channel_number = channel->number;
     read->read_number = ++feed->read_number;
     feed->reads++;
+    list_clear(&feed->held);
     struct broker_history_query query = {
         .since = feed->offset,
         .has_since = true,

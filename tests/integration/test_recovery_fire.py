@@ -297,29 +297,20 @@ class Fire:
     def some_publications(self):
         self.wait_publications(self.random.randrange(1, 12))
 
-    def is_up_to_date(self, subscriber):
-        """It has the last acknowledged publication of each, or was told of a loss since."""
-        notes = list(subscriber.notes)
-        last = {p.name: p.acknowledged[-1] for p in self.publishers}
-        for note in reversed(notes):
-            if note[0] == "lost":
-                return True
-            if note[0] == "pub" and note[3][1] >= last.get(note[3][0], 2 ** 63):
-                del last[note[3][0]]
-            if not last:
-                return True
-        return False
+    def top(self):
+        epoch, offset = self.redis.cli("HMGET", f"wh:meta:{CHANNEL}", "e", "s").decode().split()
+        return epoch, int(offset)
 
     def finish(self):
         """No more faults and no more publications: everybody gets up to date all the same."""
         for publisher in self.publishers:
             publisher.stop()
-        deadline = time.monotonic() + HEAL_SECONDS
+        deadline, top = time.monotonic() + HEAL_SECONDS, self.top()
         for subscriber in self.subscribers:
-            while not self.is_up_to_date(subscriber) or not subscriber.is_subscribed.is_set():
+            while subscriber.position != top or not subscriber.is_subscribed.is_set():
                 subscriber.check()
                 assert time.monotonic() < deadline, \
-                    f"{subscriber} is behind: {subscriber.notes[-5:]}"
+                    f"{subscriber} is not at {top}: {subscriber.notes[-5:]}"
                 time.sleep(0.01)  # between polls of a bounded wait
         for subscriber in self.subscribers:
             subscriber.stop()
