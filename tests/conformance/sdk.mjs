@@ -51,12 +51,14 @@ async function run([command, ...parameters], environment, balancer, endOfToken) 
   return { done, why: failures.join('\n') };
 }
 
-// `start(encoding)` is the command of the program; `problem` is why it cannot run, or null.
-export function scenario(title, { encodings, start, problem }) {
+// `start(encoding)` is the command of the program; `problem` is why it cannot run, or null;
+// `handshake` is what its upgrade must look like in each encoding.
+export function scenario(title, { encodings, start, problem, handshake }) {
   for (const encoding of encodings) {
     const options = { only: ['memory', 'redis, two workers', 'redis, two hubs'], isIdle: problem };
     onEachCluster(`${title} in ${encoding}`, CONFIG, (context) => {
       let outcome = { done: new Set(), why: 'it did not run' };
+      let head = '';
       before(async () => {
         if (problem) return;
         const [channel, serverChannel] = [context.channel('sdk'), context.channel('sdk')];
@@ -74,10 +76,16 @@ export function scenario(title, { encodings, start, problem }) {
           WH_TOKEN: makeToken({ sub: 'ann', subs, exp: inSeconds(600) }),
           WH_OTHER_TOKEN: makeToken({ sub: 'bob' }),
         }, balancer, exp * 1000 + graceMs);
+        [head] = balancer.heads;
       });
       for (const step of STEPS) {
         test(step, { skip: problem ?? false }, () => {
           assert(outcome.done.has(step), outcome.why);
+        });
+      }
+      if (handshake) {
+        test('the upgrade is the one of this client', { skip: problem ?? false }, () => {
+          assert.match(head, handshake[encoding]);
         });
       }
     }, options);
