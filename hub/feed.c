@@ -490,6 +490,7 @@ static void read_on(struct feed *feed)
     read->channel_number = channel->number;
     read->read_number = ++feed->read_number;
     feed->read_since = feed->offset;
+    list_clear(&feed->held); /* it is in the answer, or of a life of the stream that is over */
     feed->look_at_ms = 0;
     feed->catch_by_ms = 0;
     wh_loop_timer_stop(node->loop, &feed->timer);
