@@ -140,7 +140,7 @@ uint8_t registry_lane(enum wh_encoding encoding, bool is_compact);
 /* A publication came from the broker: queue it for everybody here, unless the channel's stream
  * says that it is old or must wait. */
 void registry_publication(struct registry *registry,
-                          struct wh_slice channel,
+                          struct wh_slice name,
                           const struct wh_publication *pub,
                           bool is_plain);
 
@@ -152,7 +152,7 @@ void registry_broadcast(struct registry *registry,
 
 /* Push a join or leave to those who want it. */
 void registry_join(struct registry *registry,
-                   struct wh_slice channel,
+                   struct wh_slice name,
                    const struct wh_client_info *info,
                    bool is_leave);
 

@@ -412,19 +412,26 @@ static int on_upgrade(struct server *server, struct lws *wsi)
     return -1;
 }
 
+/* Of a connection's event.  Only events of the context itself can come before it has a server. */
+static struct server *server_of(struct lws *wsi)
+{
+    struct lws_context *context = lws_get_context(wsi);
+    struct server *server = context ? lws_context_user(context) : NULL;
+    WH_ASSERT(server != NULL);
+    return server;
+}
+
 static int on_lws_event(struct lws *wsi,
                         enum lws_callback_reasons reason,
                         void *user,
                         void *in,
                         size_t len)
 {
-    struct lws_context *context = lws_get_context(wsi);
-    struct server *server = context ? lws_context_user(context) : NULL;
     struct connection *connection = NULL;
     (void)user;
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        return server_http_request(&server->http, wsi, in);
+        return server_http_request(&server_of(wsi)->http, wsi, in);
     case LWS_CALLBACK_HTTP_BODY:
         return server_http_body(wsi, in, len);
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
@@ -435,9 +442,9 @@ static int on_lws_event(struct lws *wsi,
         server_http_closed(wsi);
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: /* `in` may dangle in this version: not looked at */
-        return on_upgrade(server, wsi);
+        return on_upgrade(server_of(wsi), wsi);
     case LWS_CALLBACK_ESTABLISHED:
-        return on_established(server, wsi);
+        return on_established(server_of(wsi), wsi);
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_SERVER_WRITEABLE:
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:

@@ -276,8 +276,7 @@ void client_expect(struct fake_transport *client, const char *text)
         if (!fake_transport_next_reply(client, &opcode, &message))
             fail_msg("nothing came, expected: %.*s", WH_SLICE_ARGS(line));
         if (!wh_slice_equal(message, line))
-            fail_msg("got:      %.*s\nexpected: %.*s", WH_SLICE_ARGS(message),
-                     WH_SLICE_ARGS(line));
+            fail_msg("got:      %.*s\nexpected: %.*s", WH_SLICE_ARGS(message), WH_SLICE_ARGS(line));
         assert_int_equal(opcode, WH_OPCODE_TEXT);
     }
 }
