@@ -97,11 +97,12 @@ static void finish_close(struct sim_conn *conn)
 static void drain(struct sim_conn *conn)
 {
     struct sim *sim = conn->sim;
-    size_t count = conn->held.len;
+    uint64_t percent = 100; /* not bytes: the length of a version must not decide how dice fall */
     if (sim->now_ms < conn->slow_until_ms)
-        count = sim_below(sim, conn->held.len + 1) / 4;
-    else if (count > 0 && sim_chance(sim, 3))
-        count = sim_below(sim, conn->held.len);
+        percent = sim_below(sim, 25);
+    else if (sim_chance(sim, 3))
+        percent = sim_below(sim, 100);
+    size_t count = conn->held.len * percent / 100;
     if (count > 0)
         send_parcel(conn, &conn->back, on_bytes, wh_slice(conn->held.ptr, count), 0);
     wh_buf_consume(&conn->held, count);
