@@ -75,7 +75,8 @@ static enum wh_code admit(struct session *session,
     }
     if (!channel_may_subscribe(node->rules, request->channel, *out_options, &actor))
         return WH_ERROR_PERMISSION_DENIED;
-    return request->tf ? WH_ERROR_BAD_REQUEST : WH_NO_ERROR; /* filters are not offered yet */
+    bool may_filter = (*out_options)->allow_tags_filter && request->delta.len == 0;
+    return request->tf && !may_filter ? WH_ERROR_BAD_REQUEST : WH_NO_ERROR;
 }
 
 static void answer_subscribe(struct session *session, struct pending *pending)
@@ -139,6 +140,7 @@ static struct subscribe_request make_request(const struct session *session,
         .gets_joins = overridden(override->force_push_join_leave, grant.gets_joins),
         .is_compact = may_be_compact(session, wish),
         .recover = wish->recover || is_cached,
+        .tags_filter = wish->tf,
         .must_recover = (wish->flag & FLAG_MUST_RECOVER) != 0,
         .offset = wish->offset,
         .epoch = wish->epoch,

@@ -290,7 +290,20 @@ static enum wh_err reserve(struct subscribe_op *op, struct session *session)
     subscription->gets_joins = request->gets_joins;
     subscription->announces = request->announces;
     subscription->expire_at = request->expire_at;
-    return subscription_set_info(subscription, request->chan_info);
+    err = request->tags_filter ? registry_filter(subscription, request->tags_filter) : WH_OK;
+    return err ? err : subscription_set_info(subscription, request->chan_info);
+}
+
+static enum wh_code refusal_code(enum wh_err err)
+{
+    switch (err) {
+    case WH_EEXIST:
+        return WH_ERROR_ALREADY_SUBSCRIBED;
+    case WH_EFORMAT: /* the tags filter */
+        return WH_ERROR_BAD_REQUEST;
+    default:
+        return WH_ERROR_INTERNAL;
+    }
 }
 
 void subscribe_start(struct subscribe_op *op,
@@ -306,8 +319,9 @@ void subscribe_start(struct subscribe_op *op,
     enum wh_err err = copy_request(op, request);
     if (err == WH_OK)
         err = reserve(op, session);
+    op->request.tags_filter = NULL; /* compiled */
     if (err) {
-        set_ready(op, err == WH_EEXIST ? WH_ERROR_ALREADY_SUBSCRIBED : WH_ERROR_INTERNAL);
+        set_ready(op, refusal_code(err));
         return;
     }
     struct channel *channel = op->subscription->channel;
@@ -321,6 +335,18 @@ void subscribe_start(struct subscribe_op *op,
         }
     }
     op->ready = ready;
+}
+
+/* Leave what passes the filter; how many those are. */
+static size_t drop_unwanted(const struct subscription *subscription,
+                            struct wh_publication *items,
+                            size_t count)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++)
+        if (registry_wants(subscription, &items[i]))
+            items[left++] = items[i];
+    return left;
 }
 
 /* The list of the reply: what was read, then what passed here since. */
@@ -343,10 +369,11 @@ static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscrib
         if (wh_copy(&wh_publication_schema, late[i], &op->arena, &items[read + i - skipped]))
             return WH_ENOMEM;
     }
-    for (size_t i = 0; i < read + kept - skipped; i++)
+    size_t count = drop_unwanted(op->subscription, items, read + kept - skipped);
+    for (size_t i = 0; i < count; i++)
         items[i].epoch = WH_SLICE_ABSENT; /* the reply has it once */
     result->publications.items = items;
-    result->publications.count = read + kept - skipped;
+    result->publications.count = count;
     return WH_OK;
 }
 
@@ -367,8 +394,9 @@ static enum wh_code fill_position(struct subscribe_op *op, struct wh_subscribe_r
     if (err)
         return WH_ERROR_INTERNAL;
     result->recovered = true;
-    if (!is_cache(op))
-        result->offset = op->request.offset; /* clients advance through the publications */
+    /* Clients advance through the publications; with none that passes a filter they are here. */
+    if (!is_cache(op) && result->publications.count > 0)
+        result->offset = op->request.offset;
     return WH_NO_ERROR;
 }
 
