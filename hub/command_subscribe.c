@@ -4,11 +4,14 @@
 #include "hub/command_internal.h"
 
 #include "common/base/clock.h"
+#include "hub/delta_view.h"
 
 enum { TYPE_STREAM = 0 };
 
 /* Bits of the request's flag. */
 enum { FLAG_COMPACTION = 1, FLAG_MUST_RECOVER = 2 };
+
+static const char delta_type[] = "fossil";
 
 /* A subscription token must speak of this channel and this user; PROTOCOL.md, "Tokens". */
 static enum wh_code check_subscription_token(struct session *session,
@@ -54,7 +57,7 @@ static enum wh_code admit(struct session *session,
     const struct config *config = node->config;
     if (request->type != TYPE_STREAM)
         return WH_ERROR_NOT_AVAILABLE;
-    if (request->delta.len > 0 && !wh_slice_equal_str(request->delta, "fossil"))
+    if (request->delta.len > 0 && !wh_slice_equal_str(request->delta, delta_type))
         return WH_DISCONNECT_BAD_REQUEST;
     if (request->channel.len > config->channel.max_length)
         return WH_ERROR_BAD_REQUEST;
@@ -121,6 +124,15 @@ static bool may_be_compact(const struct session *session, const struct wh_subscr
     return (wish->flag & FLAG_COMPACTION) != 0 && session->encoding != WH_ENCODING_PROTOBUF;
 }
 
+static bool allows_fossil(const struct channel_options *options)
+{
+    const struct string_list *types = &options->allowed_delta_types;
+    for (size_t i = 0; i < types->count; i++)
+        if (strcmp(types->items[i], delta_type) == 0)
+            return true;
+    return false;
+}
+
 static struct subscribe_request make_request(const struct session *session,
                                              const struct wh_subscribe_request *wish,
                                              const struct channel_options *options,
@@ -149,6 +161,8 @@ static struct subscribe_request make_request(const struct session *session,
         .data = claims->data,
     };
     request.positioned |= request.recoverable;
+    request.has_deltas = wish->delta.len > 0 && request.positioned &&
+                         delta_view_is_offered(session->encoding) && allows_fossil(options);
     request.gets_joins &= request.announces;
     return request;
 }

@@ -5,7 +5,7 @@
  * A channel keeps one dense array of subscribers per lane, so a broadcast
  * touches one slot a subscriber and nothing else.  A lane is an encoding with
  * the channel named in full or by its number (channel compaction).
- * Subscribers with a tags filter stand apart, see registry_filter.
+ * Subscribers with a tags filter or deltas stand apart: registry_internal.h.
  * Publications of one turn are encoded once per lane into one message; at the
  * end of the turn each subscriber gets it in one write.  A broadcast never removes anybody: a
  * session over its limit is doomed and closed after the walk.
@@ -121,6 +121,9 @@ WH_MUST_CHECK enum wh_err registry_reserve(struct registry *registry,
  */
 WH_MUST_CHECK enum wh_err registry_filter(struct subscription *subscription,
                                           const struct wh_filter_node *root);
+
+/* A reserved subscription, in an encoding that has them, is to get deltas.  WH_ENOMEM. */
+WH_MUST_CHECK enum wh_err registry_use_deltas(struct subscription *subscription);
 
 /* Whether what a subscription asked for includes `pub`. */
 bool registry_wants(const struct subscription *subscription, const struct wh_publication *pub);

@@ -2,8 +2,13 @@
  * Shared by registry.c and registry_group.c; nobody else includes it.
  *
  * Most subscribers of a channel get each publication as it is: they stand in the channel's own
- * arrays.  Who has a tags filter stands in a group, one for each distinct filter, so that a
- * publication is asked once per filter however many have it, and everybody else pays nothing.
+ * arrays.  The others stand in groups, so that everybody else pays nothing for them:
+ *
+ *  - who has a tags filter, in one group for each distinct filter: a publication is asked once
+ *    per filter however many have it;
+ *  - who gets deltas, in two.  In the first are those whose next publication comes whole, in the
+ *    second those who have all got the previous one and read patches of it.  A publication moves
+ *    everybody who got it from the first to the second.
  */
 #ifndef HUB_REGISTRY_INTERNAL_H
 #define HUB_REGISTRY_INTERNAL_H
@@ -14,11 +19,15 @@
 /* Bytes of one WebSocket message: past it, it is written at once. */
 enum { REGISTRY_BATCH_MAX = 64 * 1024 };
 
+enum group_kind { GROUP_FILTERED, GROUP_WHOLE, GROUP_PATCHED };
+
 struct group {
-    struct wh_list link;   /* channel->groups */
-    struct filter *filter; /* what passes */
+    struct wh_list link; /* channel->groups */
+    enum group_kind kind;
     uint32_t members;      /* subscriptions, pending ones included, and who walks over it */
-    bool passes;           /* the publication that is being broadcast */
+    struct filter *filter; /* FILTERED: what passes */
+    bool passes;           /* FILTERED: the publication that is being broadcast */
+    struct wh_buf *previous[WH_ENCODING_COUNT]; /* PATCHED: the text that all have; NULL = none */
     struct subscriber_array subscribers[REGISTRY_LANES];
     struct wh_buf batch[REGISTRY_LANES];
 };

@@ -8,6 +8,7 @@
 
 #include "common/base/alloc.h"
 #include "common/protocol/copy.h"
+#include "hub/delta_view.h"
 #include "hub/feed.h"
 #include "hub/presence.h"
 #include "hub/session.h"
@@ -291,6 +292,8 @@ static enum wh_err reserve(struct subscribe_op *op, struct session *session)
     subscription->announces = request->announces;
     subscription->expire_at = request->expire_at;
     err = request->tags_filter ? registry_filter(subscription, request->tags_filter) : WH_OK;
+    if (err == WH_OK && request->has_deltas)
+        err = registry_use_deltas(subscription);
     return err ? err : subscription_set_info(subscription, request->chan_info);
 }
 
@@ -349,6 +352,35 @@ static size_t drop_unwanted(const struct subscription *subscription,
     return left;
 }
 
+/*
+ * The first whole, each of the others as it follows.  What cannot be shown is left for the reply,
+ * which cannot be shown then.
+ */
+static enum wh_err show_deltas(struct subscribe_op *op, struct wh_publication *items, size_t count)
+{
+    enum wh_encoding encoding = op->session->encoding;
+    struct wh_buf texts[2] = {{0}, {0}};
+    struct wh_buf shown = {0};
+    enum wh_err err = WH_OK;
+    for (size_t i = 0; err == WH_OK && i < count; i++) {
+        struct wh_buf *text = &texts[i % 2];
+        wh_buf_reset(text);
+        err = delta_view_text(encoding, items[i].data, text);
+        if (err == WH_OK)
+            err = delta_view_show(encoding,
+                                  i > 0 ? wh_buf_slice(&texts[(i - 1) % 2]) : WH_SLICE_ABSENT,
+                                  wh_buf_slice(text), &shown, &items[i]);
+        if (err == WH_OK) {
+            items[i].data.bytes = wh_arena_copy(&op->arena, items[i].data.bytes);
+            err = items[i].data.bytes.ptr ? WH_OK : WH_ENOMEM;
+        }
+    }
+    wh_buf_deinit(&shown);
+    wh_buf_deinit(&texts[0]);
+    wh_buf_deinit(&texts[1]);
+    return err == WH_EENCODING ? WH_OK : err;
+}
+
 /* The list of the reply: what was read, then what passed here since. */
 static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscribe_result *result)
 {
@@ -374,7 +406,7 @@ static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscrib
         items[i].epoch = WH_SLICE_ABSENT; /* the reply has it once */
     result->publications.items = items;
     result->publications.count = count;
-    return WH_OK;
+    return op->request.has_deltas ? show_deltas(op, items, count) : WH_OK;
 }
 
 static enum wh_code fill_position(struct subscribe_op *op, struct wh_subscribe_result *result)
@@ -410,6 +442,7 @@ enum wh_code subscribe_finish(struct subscribe_op *op, struct wh_subscribe_resul
         code = WH_ERROR_INTERNAL;
     if (code != WH_NO_ERROR)
         return code;
+    result.delta = op->request.has_deltas;
     if (op->request.is_compact)
         result.id = (int64_t)op->subscription->channel->number;
     *out_result = result;

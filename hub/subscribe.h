@@ -32,6 +32,7 @@ struct subscribe_request {
     bool announces;   /* publish its join and leave */
     bool is_server_side;
     bool is_compact;   /* pushes may name the channel by number */
+    bool has_deltas;   /* granted */
     bool recover;      /* from `offset`, `epoch` */
     bool must_recover; /* WH_ERROR_UNRECOVERABLE_POSITION rather than starting anew */
     uint64_t offset;
