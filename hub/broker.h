@@ -118,7 +118,7 @@ struct broker_ops {
                     broker_published *done,
                     void *user);
 
-    /* Live only, like a publication without history. */
+    /* Live only, like a publication without history.  `done` may be NULL. */
     void (*publish_join)(struct broker *broker,
                          struct wh_slice channel,
                          const struct wh_client_info *info,
@@ -139,7 +139,8 @@ struct broker_ops {
                            broker_done *done,
                            void *user);
 
-    /* Send to the node of that id, or to every node, this one included ("" ). */
+    /* Send to the node of that id, or to every node, this one included ("").  `done` may be NULL.
+     */
     void (*control)(struct broker *broker,
                     struct wh_slice node_id,
                     struct wh_slice message,

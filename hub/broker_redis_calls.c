@@ -52,7 +52,7 @@ static void on_command_done(struct wh_redis_request *request,
     err = redis_call_err(err);
     if (call->published)
         call->published(call->user, err, err ? NULL : &(struct broker_position){0});
-    else
+    else if (call->done)
         call->done(call->user, err);
     wh_free(call);
 }

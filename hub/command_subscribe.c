@@ -40,6 +40,9 @@ static enum wh_code check_subscription_token(struct session *session,
         command_log_auth_failure(session, what, "other_subject");
         return WH_DISCONNECT_INVALID_TOKEN;
     }
+    enum wh_code code = command_check_revocation(session, what, out_claims);
+    if (code != WH_NO_ERROR)
+        return code;
     if (node->config->client.insecure)
         out_claims->expire_at = 0;
     if (out_claims->expire_at && command_lifetime_s(out_claims->expire_at) <= 0)

@@ -247,6 +247,22 @@ void registry_remove(struct registry *registry, struct subscription *subscriptio
     registry_unpin(registry, channel);
 }
 
+static uint32_t count_of(const struct subscriber_array *arrays)
+{
+    uint32_t count = 0;
+    for (int lane = 0; lane < REGISTRY_LANES; lane++)
+        count += arrays[lane].count;
+    return count;
+}
+
+uint32_t registry_count(const struct channel *channel)
+{
+    uint32_t count = count_of(channel->subscribers);
+    WH_LIST_EACH(link, &channel->groups)
+    count += count_of(WH_CONTAINER_OF(link, struct group, link)->subscribers);
+    return count;
+}
+
 /* From the end: a removal moves the last one. */
 static void each_of(struct subscriber_array *arrays,
                     void (*visit)(struct subscription *subscription))

@@ -147,6 +147,9 @@ struct channel *registry_channel_numbered(struct registry *registry,
                                           struct wh_slice name,
                                           uint64_t number);
 
+/* Active subscriptions. */
+uint32_t registry_count(const struct channel *channel);
+
 /* Call `visit` for each active subscription, which it may end; no others. */
 void registry_each(struct registry *registry,
                    struct channel *channel,

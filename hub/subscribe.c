@@ -73,7 +73,8 @@ static bool has_recovered(const struct subscribe_op *op, const struct broker_his
     if (history->count == 0)
         return top == request->offset;
     return history->publications[0].offset == request->offset + 1 &&
-           history->publications[history->count - 1].offset == top;
+           history->publications[history->count - 1].offset == top &&
+           history->count == top - request->offset;
 }
 
 static enum wh_err keep_publications(struct subscribe_op *op, const struct broker_history *history)
@@ -102,9 +103,12 @@ static void try_to_join(struct subscribe_op *op)
         set_ready(op, WH_NO_ERROR);
 }
 
-void subscribe_caught_up(struct subscribe_op *op)
+void subscribe_caught_up(struct subscribe_op *op, enum wh_err err)
 {
-    try_to_join(op);
+    if (err)
+        set_ready(op, WH_ERROR_INTERNAL);
+    else
+        try_to_join(op);
 }
 
 static void on_history(void *user, enum wh_err err, const struct broker_history *history)
@@ -420,8 +424,8 @@ static enum wh_code fill_position(struct subscribe_op *op, struct wh_subscribe_r
     result->was_recovering = is_recovering(op);
     if (!op->is_recovered)
         return WH_NO_ERROR;
-    enum wh_err err = join_publications(op, result);
-    if (err == WH_ELIMIT) /* it missed more than a reply may hold */
+    enum wh_err err = op->life == feed_life(op->feed) ? join_publications(op, result) : WH_ELIMIT;
+    if (err == WH_ELIMIT) /* it missed more than a reply may hold, or than this node has kept */
         return op->request.must_recover ? WH_ERROR_UNRECOVERABLE_POSITION : WH_NO_ERROR;
     if (err)
         return WH_ERROR_INTERNAL;

@@ -80,12 +80,13 @@ enum wh_code subscribe_finish(struct subscribe_op *op, struct wh_subscribe_resul
 /* The reply is queued: let others know of the new subscriber. */
 void subscribe_announce(struct subscribe_op *op);
 
-/* Free what it holds; the subscription goes with it unless it was finished.  Any state, once. */
+/* Free what it holds; the subscription goes with it unless it was finished.  Any state;
+ * again is harmless. */
 void subscribe_end(struct subscribe_op *op);
 
 /* Called by the channel's broker subscription and by its feed. */
 void subscribe_linked(struct subscribe_op *op, enum wh_err err);
-void subscribe_caught_up(struct subscribe_op *op);
+void subscribe_caught_up(struct subscribe_op *op, enum wh_err err);
 
 /*
  * End a live subscription: presence entry, leave, broker.  With an unsubscribe code the client is

@@ -202,12 +202,13 @@ static void what_is_only_doubtful_is_a_warning(void **state)
         {"client: { token: { hmac_secret_key: short } }\n",
          "warning: w.yaml:1:37: client.token.hmac_secret_key: is shorter than 32 bytes and may be "
          "guessed\n"},
-        {ANYONE "channel: { without_namespace: { presence: true, join_leave: false } }\n",
-         "warning: w.yaml:2:43: channel.without_namespace.presence: no effect in this version\n"},
-        {ANYONE "channel: { namespaces: [ { name: ab, history_size: 9, history_ttl: 5m } ] }\n",
-         "warning: w.yaml:2:52: channel.namespaces[0].history_size: no effect in this "
-         "version\nwarning: w.yaml:2:68: channel.namespaces[0].history_ttl: no effect in this "
-         "version\n"},
+        {ANYONE "channel: { without_namespace: { subscribe_proxy_enabled: true, presence: true } }\n",
+         "warning: w.yaml:2:58: channel.without_namespace.subscribe_proxy_enabled: no effect in "
+         "this version\n"},
+        {ANYONE "channel: { namespaces: [ { name: ab, subscribe_proxy_name: x, publish_proxy_name: y } ] }\n",
+         "warning: w.yaml:2:60: channel.namespaces[0].subscribe_proxy_name: no effect in this "
+         "version\nwarning: w.yaml:2:83: channel.namespaces[0].publish_proxy_name: no effect in "
+         "this version\n"},
         {"client: { token: { jwks_public_endpoint: \"https://a.example/keys\" } }\n", ""},
         {"client: { token: { jwks_public_endpoint: \"http://127.0.0.1:3000/keys\" } }\n", ""},
         {"client: { token: { jwks_public_endpoint: \"http://127.0.0.1.example/keys\" } }\n",

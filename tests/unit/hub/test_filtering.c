@@ -106,6 +106,8 @@ static void test_equal_filters_are_one_group_that_ends_with_its_last_member(void
         subscribe(clients[i], filters[i]);
     }
     assert_int_equal(count_groups(&hub), 2);
+    assert_int_equal(registry_count(registry_channel(&hub.node.registry, WH_SLICE_LITERAL("a"))),
+                     4);
     client_send(clients[3], "{\"id\":3,\"unsubscribe\":{\"channel\":\"a\"}}");
     hub_turn(&hub);
     assert_int_equal(count_groups(&hub), 1);
@@ -300,6 +302,12 @@ static void test_recovery_without_anything_that_passes_ends_at_the_top(void **st
     hub_stop(&hub);
 }
 
+static void on_removed(void *user, enum wh_err err)
+{
+    (void)user;
+    assert_int_equal(err, WH_OK);
+}
+
 static void test_a_hole_in_the_stream_ends_those_with_a_filter_too(void **state)
 {
     (void)state;
@@ -313,10 +321,15 @@ static void test_a_hole_in_the_stream_ends_those_with_a_filter_too(void **state)
         hub_turn(&hub);
         assert_non_null(client_next(english[i], &arena).subscribe);
     }
+    /* One that the node does not hear of and that is gone when it looks. */
+    struct broker *broker = hub.node.broker;
+    broker->ops->unsubscribe(broker, WH_SLICE_LITERAL("a"));
+    store(&hub, "1", "de");
+    broker->ops->history_remove(broker, WH_SLICE_LITERAL("a"), on_removed, NULL);
     struct wh_publication late = {
-        .data = {WH_PAYLOAD_JSON, WH_SLICE_LITERAL("1")},
-        .offset = 9,
-        .epoch = WH_SLICE_LITERAL("another"),
+        .data = {WH_PAYLOAD_JSON, WH_SLICE_LITERAL("2")},
+        .offset = 2,
+        .epoch = WH_SLICE_LITERAL("late"),
     };
     registry_publication(&hub.node.registry, WH_SLICE_LITERAL("a"), &late, false);
     hub_turn(&hub);
