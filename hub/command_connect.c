@@ -254,8 +254,13 @@ static enum wh_code add_wishes(struct session *session,
         enum wh_code code = channel_resolve(rules, channel, &options);
         if (code == WH_ERROR_UNKNOWN_CHANNEL)
             return WH_DISCONNECT_BAD_REQUEST;
-        if (code == WH_NO_ERROR && channel_may_subscribe(rules, channel, options, &actor))
-            add_sub(session, list, channel, options, NULL, &request->subs.values[i]);
+        if (code != WH_NO_ERROR || !channel_may_subscribe(rules, channel, options, &actor))
+            continue;
+        const struct wh_filter_node *filter = request->subs.values[i].tf;
+        if (filter && !options->allow_tags_filter)
+            continue;
+        add_sub(session, list, channel, options, NULL, &request->subs.values[i]);
+        list->items[list->count - 1].tags_filter = filter;
     }
     return WH_NO_ERROR;
 }

@@ -112,10 +112,10 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
     ROW(p "publication_data_format", ENUM, LIVE, at(publication_data_format),                      \
         "What a publication must be; `\"\"` is anything but nothing.",                             \
         .choices = data_format_names),                                                             \
-    CHANNEL_BOOL(p, at, allow_tags_filter, IDLE, "Subscribers may filter by tags."),               \
-    ROW(p "allowed_delta_types", STRINGS, LIVE | IDLE, at(allowed_delta_types),                    \
+    CHANNEL_BOOL(p, at, allow_tags_filter, 0, "Subscribers may filter by tags."),                  \
+    ROW(p "allowed_delta_types", STRINGS, LIVE, at(allowed_delta_types),                           \
         "Delta compressions that subscribers may ask for: `fossil`."),                             \
-    CHANNEL_BOOL(p, at, delta_publish, IDLE, "Compute deltas for every publication."),             \
+    CHANNEL_BOOL(p, at, delta_publish, IDLE, "Deltas for all publications; always so here."),      \
     PROXY_ROWS(p, at, subscribe),                                                                  \
     PROXY_ROWS(p, at, publish),                                                                    \
     PROXY_ROWS(p, at, sub_refresh),                                                                \

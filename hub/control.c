@@ -333,14 +333,6 @@ static void describe(struct control *control, struct api_node *out_node)
     node_count(node, out_node);
 }
 
-static uint32_t count_subscribers(const struct channel *channel)
-{
-    uint32_t count = 0;
-    for (int i = 0; i < REGISTRY_LANES; i++)
-        count += channel->subscribers[i].count;
-    return count;
-}
-
 static enum wh_err list_channels(struct node *node,
                                  struct wh_slice pattern,
                                  struct wh_arena *arena,
@@ -354,7 +346,7 @@ static enum wh_err list_channels(struct node *node,
     if (keys == NULL || values == NULL)
         return WH_ENOMEM;
     while ((channel = wh_map_next(&node->registry.channels, &cursor)) != NULL) {
-        uint32_t subscribers = count_subscribers(channel);
+        uint32_t subscribers = registry_count(channel);
         if (subscribers == 0 || (pattern.len > 0 && !glob_matches(pattern, channel->name)))
             continue;
         keys[count] = channel->name;

@@ -354,6 +354,16 @@ void feed_take(struct feed *feed, const struct wh_publication *pub)
 
 /* Healing */
 
+static void end_positioned(struct subscription *subscription)
+{
+    if (!subscription->is_positioned)
+        return;
+    if (subscription->is_server_side)
+        session_doom(subscription->session, WH_DISCONNECT_INSUFFICIENT_STATE);
+    else
+        subscription_end(subscription, WH_UNSUBSCRIBE_INSUFFICIENT_STATE);
+}
+
 /* Who may not miss anything has: tell all of them. */
 static void give_up(struct feed *feed)
 {
@@ -364,18 +374,7 @@ static void give_up(struct feed *feed)
                    feed->positioned, feed->offset);
     feed->life++;
     list_clear(&feed->kept);
-    for (int lane = 0; lane < REGISTRY_LANES; lane++) {
-        struct subscriber_array *array = &channel->subscribers[lane];
-        for (uint32_t i = array->count; i-- > 0;) { /* from the end: removal moves the last */
-            struct subscription *subscription = array->slots[i].subscription;
-            if (!subscription->is_positioned)
-                continue;
-            if (subscription->is_server_side)
-                session_doom(subscription->session, WH_DISCONNECT_INSUFFICIENT_STATE);
-            else
-                subscription_end(subscription, WH_UNSUBSCRIBE_INSUFFICIENT_STATE);
-        }
-    }
+    registry_each(feed->registry, channel, end_positioned);
 }
 
 /* An answer finds its feed by name and numbers: channel and stream may be gone by then. */

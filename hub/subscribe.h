@@ -32,11 +32,13 @@ struct subscribe_request {
     bool announces;   /* publish its join and leave */
     bool is_server_side;
     bool is_compact;   /* pushes may name the channel by number */
+    bool has_deltas;   /* granted */
     bool recover;      /* from `offset`, `epoch` */
     bool must_recover; /* WH_ERROR_UNRECOVERABLE_POSITION rather than starting anew */
     uint64_t offset;
     struct wh_slice epoch;
-    int64_t expire_at; /* unix seconds; 0 = never */
+    const struct wh_filter_node *tags_filter; /* NULL = none; read by subscribe_start only */
+    int64_t expire_at;                        /* unix seconds; 0 = never */
     struct wh_payload chan_info;
     struct wh_payload data; /* for the result */
 };
