@@ -66,7 +66,7 @@ void control_close(struct control *control);
 void control_free(struct control *control); /* NULL is fine */
 
 /* From the broker. */
-void control_receive(struct control *control, struct wh_slice message);
+void control_receive(struct control *control, struct wh_slice bytes);
 void control_link_returned(struct control *control);
 
 /* Ask all nodes.  `answered` may be NULL; `done` is called once, maybe before this

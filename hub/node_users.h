@@ -27,7 +27,7 @@ void node_refresh_user(struct node *node, const struct api_refresh_request *requ
  */
 typedef void node_subscribed(void *user, enum wh_code code);
 void node_subscribe_user(struct node *node,
-                         const struct api_subscribe_request *request,
+                         const struct api_subscribe_request *asked,
                          node_subscribed *done,
                          void *user);
 

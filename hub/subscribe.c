@@ -394,8 +394,7 @@ static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscrib
         return WH_ELIMIT;
     size_t read = is_cache(op) && kept > 0 ? 0 : op->publication_count;
     struct wh_publication *items = wh_arena_alloc_array(&op->arena, read + kept, sizeof(*items));
-    const struct wh_publication **late =
-        wh_arena_alloc_array(&op->arena, kept, sizeof(struct wh_publication *));
+    const struct wh_publication **late = wh_arena_alloc_array(&op->arena, kept, sizeof(*late));
     if (items == NULL || late == NULL)
         return WH_ENOMEM;
     feed_collect(op->feed, op->top.offset, late, kept);

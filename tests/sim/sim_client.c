@@ -613,8 +613,7 @@ void sim_client_received(struct sim_client *client, struct sim_conn *conn)
 void sim_client_act(struct sim_client *client)
 {
     struct sim *sim = client->sim;
-    int channel = (int)sim_below(sim, SIM_CHANNELS);
-    struct sim_sub *sub = &client->subs[channel];
+    sim_below(sim, SIM_CHANNELS); /* a spare throw: without it, old seeds would run differently */
     if (client->conn == NULL) {
         if (client->state == SIM_DOWN)
             come_back(client, 0);
@@ -624,8 +623,8 @@ void sim_client_act(struct sim_client *client)
         return;
     for (uint64_t n = 1 + sim_below(sim, 3); n > 0; n--) {
         uint64_t action = sim_below(sim, 100);
-        channel = (int)sim_below(sim, SIM_CHANNELS);
-        sub = &client->subs[channel];
+        int channel = (int)sim_below(sim, SIM_CHANNELS);
+        struct sim_sub *sub = &client->subs[channel];
         if (action < 25 && !sim_channels[channel].is_server_side) {
             sub->is_wanted = true;
             subscribe_wanted(client);

@@ -126,6 +126,12 @@ void sim_client_check_top(struct sim_client *client)
     }
 }
 
+/* 17 for "epoch17": a greater number is a later life of the server's streams. */
+static long epoch_number(const char *epoch)
+{
+    return strtol(epoch + 5, NULL, 10);
+}
+
 void sim_client_check_reached(struct sim_client *client,
                               int channel,
                               const char *epoch,
@@ -137,7 +143,8 @@ void sim_client_check_reached(struct sim_client *client,
         sub->since_ms + DELIVERY_MS > sim->now_ms || client->conn->held.len > 0 ||
         client->conn->slow_until_ms + 2000 > sim->now_ms || client->conn->is_closing)
         return;
-    if (strcmp(sub->epoch, epoch) == 0 ? sub->offset < top : atoi(sub->epoch + 5) < atoi(epoch + 5))
+    if (strcmp(sub->epoch, epoch) == 0 ? sub->offset < top
+                                       : epoch_number(sub->epoch) < epoch_number(epoch))
         sim_fail(sim,
                  "client %d: %s: the link is back for %d ms, but the gap from %" PRIu64
                  " of %s to %" PRIu64 " of %s is neither healed nor told",

@@ -220,7 +220,8 @@ static enum wh_err make_broker(struct node *hub_node,
 {
     struct sim_node *node = WH_CONTAINER_OF(hub_node, struct sim_node, node);
     node->broker = sim_broker_new(node->sim, node, events);
-    hub_node->presence->ops->close(hub_node->presence); /* ours is as slow and unsure as the broker */
+    /* Ours is as slow and unsure as the broker. */
+    hub_node->presence->ops->close(hub_node->presence);
     hub_node->presence = &node->broker->presence;
     *out_broker = &node->broker->base;
     return WH_OK;
@@ -579,7 +580,8 @@ static void init(struct sim *sim)
     sim->node_count = 1 + (int)sim_below(sim, SIM_NODES_MAX);
     sim->client_count = 2 + (int)sim_below(sim, SIM_CLIENTS_MAX - 1);
     sim->lag_ms = 1 + (unsigned)sim_below(sim, 20);
-    sim->faults = (unsigned)(dice(sim) & dice(sim)); /* a quarter of them */
+    sim->faults = (unsigned)dice(sim);
+    sim->faults &= (unsigned)dice(sim); /* a quarter of them */
     if (sim_chance(sim, 30))
         sim->faults |= (unsigned)dice(sim);
     set_time(sim, START_MS);
