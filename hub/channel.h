@@ -7,6 +7,7 @@
 #define HUB_CHANNEL_H
 
 #include "common/protocol/codes.h"
+#include "common/protocol/payload.h"
 #include "hub/config.h"
 
 /* Compiled once per config: namespace lookup and channel regexes. */
@@ -54,5 +55,9 @@ bool channel_may_see_presence(const struct channel_rules *rules,
 bool channel_may_see_history(const struct channel_rules *rules,
                              const struct channel_options *options,
                              const struct channel_actor *actor);
+
+/* Whether `data` may be published there: publication_data_format, and that it is what its kind
+ * says. */
+bool channel_takes_data(const struct channel_options *options, struct wh_payload data);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "hub/revocations.h"
 
 enum { LIFETIME_MAX_S = 365 * 24 * 3600 };
 
@@ -130,6 +131,23 @@ void command_log_auth_failure(struct session *session, const char *what, const c
     wh_log_limited(&limit, WH_LOG_INFO, "command", "auth_failed",
                    "session=%s peer=%s command=%s reason=%s", session->id, session->peer, what,
                    reason);
+}
+
+enum wh_code command_check_revocation(struct session *session,
+                                      const char *what,
+                                      const struct token_claims *claims)
+{
+    switch (revocations_check(session->node->revocations, claims)) {
+    case TOKEN_IS_GOOD:
+        break;
+    case TOKEN_IS_REVOKED:
+        command_log_auth_failure(session, what, "revoked");
+        return WH_ERROR_PERMISSION_DENIED;
+    case TOKEN_IS_UNDECIDED: /* clients are let in while Redis is away; see node.c */
+        session->is_unchecked = true;
+        break;
+    }
+    return WH_NO_ERROR;
 }
 
 /* In insecure mode everybody is "", whatever the token says. */

@@ -6,6 +6,7 @@
 #ifndef HUB_COMMAND_H
 #define HUB_COMMAND_H
 
+#include "common/protocol/codes.h"
 #include "common/protocol/model.h"
 
 struct session;
@@ -24,5 +25,23 @@ void command_execute(struct session *session, const struct wh_command *command);
 
 /* The session goes away: drop what is pending and waiting. */
 void command_abandon(struct session *session);
+
+/*
+ * Make a server-side subscription on a connection that is READY: a subscribe push, then what is
+ * recovered.  `done` is called once, maybe before this returns; an existing subscription and a
+ * connection that ends meanwhile are no errors.
+ */
+struct subscribe_request;
+typedef void server_subscribed(void *user, enum wh_code code);
+void command_server_subscribe(struct session *session,
+                              const struct subscribe_request *request,
+                              server_subscribed *done,
+                              void *user);
+
+/* Keep a copy of a payload; replaces and frees the old one.  WH_ENOMEM. */
+WH_MUST_CHECK enum wh_err command_keep_payload(struct wh_payload *kept, struct wh_payload payload);
+
+/* Seconds until then, at most a year. */
+int64_t command_lifetime_s(int64_t expire_at);
 
 #endif

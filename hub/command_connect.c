@@ -40,6 +40,9 @@ static enum wh_code authenticate(struct session *session,
         return WH_ERROR_INTERNAL;
     if (err)
         return WH_DISCONNECT_INVALID_TOKEN;
+    enum wh_code code = command_check_revocation(session, "connect", out_claims);
+    if (code != WH_NO_ERROR)
+        return code == WH_ERROR_INTERNAL ? code : WH_DISCONNECT_INVALID_TOKEN;
     if (config->client.insecure) {
         out_claims->user = WH_SLICE_LITERAL("");
         out_claims->expire_at = 0;
@@ -92,6 +95,14 @@ static void fail_connect(struct session *session, uint32_t id, enum wh_code code
         session_refuse(session);
 }
 
+static void undo_sub(struct subscribe_op *op)
+{
+    struct subscription *subscription = op->subscription;
+    subscription->announces = false; /* nobody has heard that it joined */
+    subscribe_end(op);
+    subscription_end(subscription, 0);
+}
+
 /* Make every subscription live and list them in the result; the code of the first that fails. */
 static enum wh_code finish_subs(struct session *session,
                                 struct connect_op *connect,
@@ -105,8 +116,11 @@ static enum wh_code finish_subs(struct session *session,
         return WH_DISCONNECT_SERVER_ERROR;
     for (size_t i = 0; i < connect->count; i++) {
         enum wh_code code = subscribe_finish(&connect->subs[i], &values[i]);
-        if (code != WH_NO_ERROR)
+        if (code != WH_NO_ERROR) { /* a refused client gets nothing of the others */
+            while (i-- > 0)
+                undo_sub(&connect->subs[i]);
             return code;
+        }
         keys[i] = connect->subs[i].request.channel;
     }
     result->subs.keys = keys;
@@ -240,8 +254,13 @@ static enum wh_code add_wishes(struct session *session,
         enum wh_code code = channel_resolve(rules, channel, &options);
         if (code == WH_ERROR_UNKNOWN_CHANNEL)
             return WH_DISCONNECT_BAD_REQUEST;
-        if (code == WH_NO_ERROR && channel_may_subscribe(rules, channel, options, &actor))
-            add_sub(session, list, channel, options, NULL, &request->subs.values[i]);
+        if (code != WH_NO_ERROR || !channel_may_subscribe(rules, channel, options, &actor))
+            continue;
+        const struct wh_filter_node *filter = request->subs.values[i].tf;
+        if (filter && !options->allow_tags_filter)
+            continue;
+        add_sub(session, list, channel, options, NULL, &request->subs.values[i]);
+        list->items[list->count - 1].tags_filter = filter;
     }
     return WH_NO_ERROR;
 }
@@ -380,8 +399,13 @@ void command_refresh(struct session *session, const struct wh_command *command)
                       err == WH_EEXPIRED ? WH_DISCONNECT_EXPIRED : WH_DISCONNECT_INVALID_TOKEN);
         return;
     }
-    if (wh_payload_is_present(claims.info) &&
-        command_keep_payload(&session->conn_info, claims.info)) {
+    enum wh_code code = command_check_revocation(session, "refresh", &claims);
+    if (code == WH_ERROR_PERMISSION_DENIED) {
+        session_close(session, WH_DISCONNECT_INVALID_TOKEN);
+        return;
+    }
+    if (code != WH_NO_ERROR || (wh_payload_is_present(claims.info) &&
+                                command_keep_payload(&session->conn_info, claims.info))) {
         session_reply_error(session, command->id, WH_ERROR_INTERNAL);
         return;
     }

@@ -17,6 +17,7 @@ enum pending_kind {
 
 struct pending;
 struct connect_op;
+struct server_subscribe;
 typedef void pending_answer(struct session *session, struct pending *pending);
 
 /* A command that waits.  Outlives its session if the broker holds it (session = NULL then). */
@@ -32,6 +33,7 @@ struct pending {
     void (*clean_up)(struct pending *p); /* NULL, or frees what it has beside itself */
     struct subscribe_op subscribe;       /* of a subscribe */
     struct connect_op *connect;          /* of a connect with server-side subscriptions */
+    struct server_subscribe *server;     /* of a subscription that the server makes */
     char epoch[PENDING_EPOCH_MAX];       /* of a history: the one asked for */
     size_t epoch_len;
 };
@@ -59,11 +61,14 @@ void command_fail_in_order(struct session *session,
                            uint32_t id,
                            enum wh_code code);
 
-/* Seconds until then, at most a year. */
-int64_t command_lifetime_s(int64_t expire_at);
 void command_log_auth_failure(struct session *session, const char *what, const char *reason);
+
+/* WH_NO_ERROR; WH_ERROR_PERMISSION_DENIED of a revoked token; WH_ERROR_INTERNAL while that is not
+ * known yet. */
+enum wh_code command_check_revocation(struct session *session,
+                                      const char *what,
+                                      const struct token_claims *claims);
 bool command_is_session_user(const struct session *session, struct wh_slice user);
-WH_MUST_CHECK enum wh_err command_keep_payload(struct wh_payload *kept, struct wh_payload payload);
 
 typedef void command_handler(struct session *session, const struct wh_command *command);
 command_handler command_connect, command_refresh;

@@ -10,24 +10,6 @@ enum { TYPE_STREAM = 0 };
 
 /* publish */
 
-static bool has_format(struct wh_payload data, enum publication_data_format format)
-{
-    struct wh_payload as_is = data;
-    if (data.kind == WH_PAYLOAD_BYTES) /* bytes that happen to be JSON count as JSON */
-        as_is = wh_payload_classify(data.bytes);
-    switch (format) {
-    case DATA_ANY_NON_EMPTY:
-        return data.bytes.len > 0;
-    case DATA_BINARY:
-        return true;
-    case DATA_JSON:
-        return as_is.kind == WH_PAYLOAD_JSON;
-    case DATA_JSON_OBJECT:
-        return as_is.kind == WH_PAYLOAD_JSON && as_is.bytes.ptr[0] == '{';
-    }
-    return false;
-}
-
 static enum wh_code admit_publish(struct session *session,
                                   const struct wh_publish_request *request,
                                   const struct subscription *subscription,
@@ -40,9 +22,7 @@ static enum wh_code admit_publish(struct session *session,
     enum wh_code code = channel_resolve(node->rules, request->channel, &options);
     if (code != WH_NO_ERROR)
         return code;
-    if (!wh_payload_is_present(request->data) ||
-        !has_format(request->data, options->publication_data_format) ||
-        wh_payload_check(request->data))
+    if (!wh_payload_is_present(request->data) || !channel_takes_data(options, request->data))
         return WH_ERROR_BAD_REQUEST;
     struct channel_actor actor = {
         .user = session->user->id,

@@ -4,11 +4,14 @@
 #include "hub/command_internal.h"
 
 #include "common/base/clock.h"
+#include "hub/delta_view.h"
 
 enum { TYPE_STREAM = 0 };
 
 /* Bits of the request's flag. */
 enum { FLAG_COMPACTION = 1, FLAG_MUST_RECOVER = 2 };
+
+static const char delta_type[] = "fossil";
 
 /* A subscription token must speak of this channel and this user; PROTOCOL.md, "Tokens". */
 static enum wh_code check_subscription_token(struct session *session,
@@ -37,6 +40,9 @@ static enum wh_code check_subscription_token(struct session *session,
         command_log_auth_failure(session, what, "other_subject");
         return WH_DISCONNECT_INVALID_TOKEN;
     }
+    enum wh_code code = command_check_revocation(session, what, out_claims);
+    if (code != WH_NO_ERROR)
+        return code;
     if (node->config->client.insecure)
         out_claims->expire_at = 0;
     if (out_claims->expire_at && command_lifetime_s(out_claims->expire_at) <= 0)
@@ -54,7 +60,7 @@ static enum wh_code admit(struct session *session,
     const struct config *config = node->config;
     if (request->type != TYPE_STREAM)
         return WH_ERROR_NOT_AVAILABLE;
-    if (request->delta.len > 0 && !wh_slice_equal_str(request->delta, "fossil"))
+    if (request->delta.len > 0 && !wh_slice_equal_str(request->delta, delta_type))
         return WH_DISCONNECT_BAD_REQUEST;
     if (request->channel.len > config->channel.max_length)
         return WH_ERROR_BAD_REQUEST;
@@ -75,7 +81,8 @@ static enum wh_code admit(struct session *session,
     }
     if (!channel_may_subscribe(node->rules, request->channel, *out_options, &actor))
         return WH_ERROR_PERMISSION_DENIED;
-    return request->tf ? WH_ERROR_BAD_REQUEST : WH_NO_ERROR; /* filters are not offered yet */
+    bool may_filter = (*out_options)->allow_tags_filter && request->delta.len == 0;
+    return request->tf && !may_filter ? WH_ERROR_BAD_REQUEST : WH_NO_ERROR;
 }
 
 static void answer_subscribe(struct session *session, struct pending *pending)
@@ -120,6 +127,15 @@ static bool may_be_compact(const struct session *session, const struct wh_subscr
     return (wish->flag & FLAG_COMPACTION) != 0 && session->encoding != WH_ENCODING_PROTOBUF;
 }
 
+static bool allows_fossil(const struct channel_options *options)
+{
+    const struct string_list *types = &options->allowed_delta_types;
+    for (size_t i = 0; i < types->count; i++)
+        if (strcmp(types->items[i], delta_type) == 0)
+            return true;
+    return false;
+}
+
 static struct subscribe_request make_request(const struct session *session,
                                              const struct wh_subscribe_request *wish,
                                              const struct channel_options *options,
@@ -139,6 +155,7 @@ static struct subscribe_request make_request(const struct session *session,
         .gets_joins = overridden(override->force_push_join_leave, grant.gets_joins),
         .is_compact = may_be_compact(session, wish),
         .recover = wish->recover || is_cached,
+        .tags_filter = wish->tf,
         .must_recover = (wish->flag & FLAG_MUST_RECOVER) != 0,
         .offset = wish->offset,
         .epoch = wish->epoch,
@@ -147,6 +164,8 @@ static struct subscribe_request make_request(const struct session *session,
         .data = claims->data,
     };
     request.positioned |= request.recoverable;
+    request.has_deltas = wish->delta.len > 0 && request.positioned &&
+                         delta_view_is_offered(session->encoding) && allows_fossil(options);
     request.gets_joins &= request.announces;
     return request;
 }

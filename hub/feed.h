@@ -14,8 +14,9 @@
  *                      they cannot be had, every positioned subscription is
  *                      told (unsubscribe 2500, or close 3010)
  *
- * The same healing runs when the link to the broker came back and, against
- * losses that nobody noticed, every client.channel_position_check_delay.
+ * The same read is made when the link to the broker came back and, against
+ * losses that nobody noticed, every client.channel_position_check_delay; live
+ * publications need not wait for those.
  *
  * While a subscription recovers, what is broadcast is also kept, so that its
  * reply can hold everything between what it read and where it joins.
@@ -57,7 +58,7 @@ struct broker_position feed_position(const struct feed *feed);
 /*
  * A subscription read `top` from the broker.  True: this node has broadcast at least so far, in the
  * same epoch.  False: it has not, but will, or will learn that it cannot; `op` is put on a list
- * and subscribe_caught_up(op) is called then.
+ * and subscribe_caught_up(op, WH_OK) is called then, or WH_EUNAVAILABLE if the broker is silent.
  */
 bool feed_reaches(struct feed *feed, const struct broker_position *top, struct subscribe_op *op);
 

@@ -13,8 +13,10 @@
 #include "common/base/random.h"
 #include "common/protocol/codec.h"
 #include "common/protocol/json.h"
+#include "hub/control.h"
 #include "hub/feed.h"
 #include "hub/presence.h"
+#include "hub/revocations.h"
 #include "hub/session.h"
 
 #include <inttypes.h>
@@ -66,8 +68,20 @@ static void on_join(void *user,
 
 static void on_control(void *user, struct wh_slice message)
 {
-    (void)user;
-    (void)message; /* nobody sends any yet */
+    struct node *node = user;
+    control_receive(node->control, message);
+}
+
+/* Who came in while nobody knew which tokens are revoked connects anew, and is checked then. */
+static void recheck_tokens(void *user)
+{
+    struct node *node = user;
+    WH_LIST_EACH(link, &node->sessions)
+    {
+        struct session *session = WH_CONTAINER_OF(link, struct session, link);
+        if (session->is_unchecked)
+            session_doom(session, WH_DISCONNECT_FORCE_RECONNECT);
+    }
 }
 
 /* Publications may have been missed: every channel that must not miss any looks for itself. */
@@ -88,8 +102,12 @@ static void on_broker_state(void *user, bool is_up, const char *reason)
     if (node->broker_is_up != is_up || (!is_up && strcmp(node->broker_reason, reason) != 0))
         wh_log(is_up ? WH_LOG_INFO : WH_LOG_WARN, "node", is_up ? "broker_up" : "broker_down",
                "broker=%s reason=%s", node->broker ? node->broker->ops->name : "", reason);
-    if (is_up && !node->broker_is_up)
+    if (is_up && !node->broker_is_up) {
         check_feeds(node);
+        control_link_returned(node->control);
+        if (node->config->engine.type == ENGINE_REDIS)
+            revocations_load(node->revocations, node->broker);
+    }
     node->broker_is_up = is_up;
     snprintf(node->broker_reason, sizeof(node->broker_reason), "%s", reason);
 }
@@ -245,6 +263,12 @@ enum wh_err node_init_with(struct node *node,
     wh_loop_at_turn_end(loop, &node->at_turn_end); /* before the broker's own: it writes last */
     err = make_ping_frames(node);
     if (err == WH_OK)
+        err = revocations_new(loop, config->engine.type != ENGINE_REDIS, &node->revocations);
+    if (err == WH_OK)
+        revocations_on_first_list(node->revocations, recheck_tokens, node);
+    if (err == WH_OK)
+        err = control_new(node, &node->control);
+    if (err == WH_OK)
         err = start_links(node, make_broker);
     if (err) {
         wh_buf_printf(out_problem, "cannot start: %s", wh_err_text(err));
@@ -274,6 +298,8 @@ void node_close(struct node *node, void (*closed)(void *user), void *user)
 {
     node->phase = NODE_STOPPED;
     wh_loop_timer_stop(node->loop, &node->drain_timer);
+    control_close(node->control);
+    revocations_stop(node->revocations);
     close_sessions(node, WH_DISCONNECT_SHUTDOWN);
     node->presence->ops->close(node->presence);
     jwks_pool_close(node->jwks);
@@ -283,6 +309,8 @@ void node_close(struct node *node, void (*closed)(void *user), void *user)
 void node_deinit(struct node *node)
 {
     wh_task_cancel(&node->at_turn_end);
+    control_free(node->control);
+    revocations_free(node->revocations);
     registry_deinit(&node->registry);
     for (int i = 0; i < WH_ENCODING_COUNT; i++)
         wh_frame_unref(node->ping_frames[i]);
@@ -349,6 +377,10 @@ static void on_drain_timer(struct wh_timer *timer)
     }
     if (node->session_count > 0) {
         wh_loop_timer_start(node->loop, timer, DRAIN_STEP_MS);
+        return;
+    }
+    if (control_leave(node->control)) { /* gives the goodbye a turn to get out */
+        wh_loop_timer_start(node->loop, timer, 1);
         return;
     }
     node->drained(node->drained_user);

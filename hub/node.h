@@ -40,6 +40,8 @@ struct node {
     struct registry registry;
     struct broker *broker;
     struct presence *presence;
+    struct control *control;
+    struct revocations *revocations;
     bool broker_is_up;
     char broker_reason[128]; /* why it is down */
     uint64_t broker_down_since_ms;

@@ -5,6 +5,7 @@
  * A channel keeps one dense array of subscribers per lane, so a broadcast
  * touches one slot a subscriber and nothing else.  A lane is an encoding with
  * the channel named in full or by its number (channel compaction).
+ * Subscribers with a tags filter or deltas stand apart: registry_internal.h.
  * Publications of one turn are encoded once per lane into one message; at the
  * end of the turn each subscriber gets it in one write.  A broadcast never removes anybody: a
  * session over its limit is doomed and closed after the walk.
@@ -24,6 +25,7 @@ struct session;
 struct feed;
 struct channel;
 struct channel_options;
+struct group;
 
 enum subscription_state {
     SUBSCRIPTION_PENDING, /* waits for the broker; gets nothing yet */
@@ -34,8 +36,9 @@ enum subscription_state {
 struct subscription {
     struct session *session;
     struct channel *channel;
+    struct group *group;         /* NULL: gets every publication as it is */
     struct wh_list session_link; /* on session->subscriptions */
-    uint32_t slot;               /* in the channel's array of its lane; if ACTIVE */
+    uint32_t slot;               /* in the array of its lane, of group or channel; if ACTIVE */
     uint8_t lane;                /* registry_lane */
     enum subscription_state state;
     bool is_positioned; /* a gap must end it: see feed.h */
@@ -78,6 +81,7 @@ struct channel {
     enum channel_link link;
     uint64_t link_id;                    /* which request to the broker LINKING waits for */
     struct wh_list waiting;              /* of struct subscribe_op: those that wait for LINKED */
+    struct wh_list groups;               /* of struct group: those who do not get everything */
     struct wh_list batch_link;           /* on registry->batches while something is batched */
     struct wh_buf batch[REGISTRY_LANES]; /* encoded pushes of this turn: one message to be */
 };
@@ -111,6 +115,19 @@ WH_MUST_CHECK enum wh_err registry_reserve(struct registry *registry,
                                            const struct channel_options *options,
                                            struct subscription **out_subscription);
 
+/*
+ * A reserved subscription is to get only publications whose tags pass `root`, which is not kept.
+ * WH_EFORMAT: see filter.h.  WH_ENOMEM.
+ */
+WH_MUST_CHECK enum wh_err registry_filter(struct subscription *subscription,
+                                          const struct wh_filter_node *root);
+
+/* A reserved subscription, in an encoding that has them, is to get deltas.  WH_ENOMEM. */
+WH_MUST_CHECK enum wh_err registry_use_deltas(struct subscription *subscription);
+
+/* Whether what a subscription asked for includes `pub`. */
+bool registry_wants(const struct subscription *subscription, const struct wh_publication *pub);
+
 /* Make a reserved subscription live: from now on it gets what is published. */
 WH_MUST_CHECK enum wh_err registry_activate(struct registry *registry,
                                             struct subscription *subscription);
@@ -130,6 +147,14 @@ struct channel *registry_channel_numbered(struct registry *registry,
                                           struct wh_slice name,
                                           uint64_t number);
 
+/* Active subscriptions. */
+uint32_t registry_count(const struct channel *channel);
+
+/* Call `visit` for each active subscription, which it may end; no others. */
+void registry_each(struct registry *registry,
+                   struct channel *channel,
+                   void (*visit)(struct subscription *subscription));
+
 /* Keep a channel while its subscriptions may all go; release may free it. */
 void registry_pin(struct channel *channel);
 void registry_unpin(struct registry *registry, struct channel *channel);
@@ -140,7 +165,7 @@ uint8_t registry_lane(enum wh_encoding encoding, bool is_compact);
 /* A publication came from the broker: queue it for everybody here, unless the channel's stream
  * says that it is old or must wait. */
 void registry_publication(struct registry *registry,
-                          struct wh_slice channel,
+                          struct wh_slice name,
                           const struct wh_publication *pub,
                           bool is_plain);
 
@@ -152,7 +177,7 @@ void registry_broadcast(struct registry *registry,
 
 /* Push a join or leave to those who want it. */
 void registry_join(struct registry *registry,
-                   struct wh_slice channel,
+                   struct wh_slice name,
                    const struct wh_client_info *info,
                    bool is_leave);
 

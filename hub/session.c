@@ -133,7 +133,9 @@ static void close_transport(struct session *session, uint64_t timeout_ms)
     wh_loop_timer_stop(session->node->loop, &session->timer);
     wh_list_remove(&session->dirty_link);
     queue_clear(session);
-    transport->ops->close(transport, session->doom_code, wh_code_text(session->doom_code),
+    transport->ops->close(transport, session->doom_code,
+                          session->close_reason ? session->close_reason
+                                                : wh_code_text(session->doom_code),
                           timeout_ms);
 }
 
@@ -162,6 +164,17 @@ void session_close(struct session *session, uint32_t code)
     session_flush(session);
 }
 
+void session_close_with(struct session *session, uint32_t code, struct wh_slice reason)
+{
+    if (session->state == SESSION_CLOSING)
+        return;
+    if (reason.len > 0 && (session->close_reason = wh_malloc(reason.len + 1)) != NULL) {
+        memcpy(session->close_reason, reason.ptr, reason.len);
+        session->close_reason[reason.len] = '\0';
+    }
+    session_close(session, code);
+}
+
 void session_doom(struct session *session, uint32_t code)
 {
     if (session->state == SESSION_CLOSING || !wh_list_is_empty(&session->doomed_link))
@@ -182,6 +195,7 @@ void session_transport_closed(struct session *session)
     queue_clear(session);
     wh_buf_deinit(&session->held);
     wh_free((void *)session->conn_info.bytes.ptr);
+    wh_free(session->close_reason);
     wh_free(session);
 }
 

@@ -36,6 +36,7 @@ struct session {
     enum wh_encoding encoding;
     enum session_state state;
     bool pong_due;                /* a ping is unanswered */
+    bool is_unchecked;            /* came in before the list of revoked tokens was known */
     bool input_held;              /* the transport was told to stop reading */
     bool is_running;              /* inside session_receive: input is not resumed recursively */
     struct wh_list doomed_link;   /* node->doomed; near the top, for each delivery asks for it */
@@ -58,6 +59,7 @@ struct session {
     struct user *user;         /* NULL before connect */
     uint64_t opened_ms;
     uint32_t doom_code; /* why it is on node->doomed */
+    char *close_reason; /* owned; NULL = the text of doom_code */
     char id[37];
     struct wh_payload conn_info; /* bytes owned */
     char peer[48];               /* remote address, for the log */
@@ -82,6 +84,10 @@ void session_transport_closed(struct session *session);
 /* Close with a protocol code; its text is the reason.  Unless it is already closing.  The session
  * leaves all lists now and is freed when the transport has closed. */
 void session_close(struct session *session, uint32_t code);
+
+/* The same with a text of the caller's own, at most 123 bytes of which are sent; "" = the code's.
+ */
+void session_close_with(struct session *session, uint32_t code, struct wh_slice reason);
 
 /* The same from inside a walk over sessions or subscribers: at the end of the turn. */
 void session_doom(struct session *session, uint32_t code);

@@ -8,6 +8,7 @@
 
 #include "common/base/alloc.h"
 #include "common/protocol/copy.h"
+#include "hub/delta_view.h"
 #include "hub/feed.h"
 #include "hub/presence.h"
 #include "hub/session.h"
@@ -72,7 +73,8 @@ static bool has_recovered(const struct subscribe_op *op, const struct broker_his
     if (history->count == 0)
         return top == request->offset;
     return history->publications[0].offset == request->offset + 1 &&
-           history->publications[history->count - 1].offset == top;
+           history->publications[history->count - 1].offset == top &&
+           history->count == top - request->offset;
 }
 
 static enum wh_err keep_publications(struct subscribe_op *op, const struct broker_history *history)
@@ -101,9 +103,12 @@ static void try_to_join(struct subscribe_op *op)
         set_ready(op, WH_NO_ERROR);
 }
 
-void subscribe_caught_up(struct subscribe_op *op)
+void subscribe_caught_up(struct subscribe_op *op, enum wh_err err)
 {
-    try_to_join(op);
+    if (err)
+        set_ready(op, WH_ERROR_INTERNAL);
+    else
+        try_to_join(op);
 }
 
 static void on_history(void *user, enum wh_err err, const struct broker_history *history)
@@ -290,7 +295,22 @@ static enum wh_err reserve(struct subscribe_op *op, struct session *session)
     subscription->gets_joins = request->gets_joins;
     subscription->announces = request->announces;
     subscription->expire_at = request->expire_at;
-    return subscription_set_info(subscription, request->chan_info);
+    err = request->tags_filter ? registry_filter(subscription, request->tags_filter) : WH_OK;
+    if (err == WH_OK && request->has_deltas)
+        err = registry_use_deltas(subscription);
+    return err ? err : subscription_set_info(subscription, request->chan_info);
+}
+
+static enum wh_code refusal_code(enum wh_err err)
+{
+    switch (err) {
+    case WH_EEXIST:
+        return WH_ERROR_ALREADY_SUBSCRIBED;
+    case WH_EFORMAT: /* the tags filter */
+        return WH_ERROR_BAD_REQUEST;
+    default:
+        return WH_ERROR_INTERNAL;
+    }
 }
 
 void subscribe_start(struct subscribe_op *op,
@@ -306,8 +326,9 @@ void subscribe_start(struct subscribe_op *op,
     enum wh_err err = copy_request(op, request);
     if (err == WH_OK)
         err = reserve(op, session);
+    op->request.tags_filter = NULL; /* compiled */
     if (err) {
-        set_ready(op, err == WH_EEXIST ? WH_ERROR_ALREADY_SUBSCRIBED : WH_ERROR_INTERNAL);
+        set_ready(op, refusal_code(err));
         return;
     }
     struct channel *channel = op->subscription->channel;
@@ -323,6 +344,47 @@ void subscribe_start(struct subscribe_op *op,
     op->ready = ready;
 }
 
+/* Leave what passes the filter; how many those are. */
+static size_t drop_unwanted(const struct subscription *subscription,
+                            struct wh_publication *items,
+                            size_t count)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++)
+        if (registry_wants(subscription, &items[i]))
+            items[left++] = items[i];
+    return left;
+}
+
+/*
+ * The first whole, each of the others as it follows.  What cannot be shown is left for the reply,
+ * which cannot be shown then.
+ */
+static enum wh_err show_deltas(struct subscribe_op *op, struct wh_publication *items, size_t count)
+{
+    enum wh_encoding encoding = op->session->encoding;
+    struct wh_buf texts[2] = {{0}, {0}};
+    struct wh_buf shown = {0};
+    enum wh_err err = WH_OK;
+    for (size_t i = 0; err == WH_OK && i < count; i++) {
+        struct wh_buf *text = &texts[i % 2];
+        wh_buf_reset(text);
+        err = delta_view_text(encoding, items[i].data, text);
+        if (err == WH_OK)
+            err = delta_view_show(encoding,
+                                  i > 0 ? wh_buf_slice(&texts[(i - 1) % 2]) : WH_SLICE_ABSENT,
+                                  wh_buf_slice(text), &shown, &items[i]);
+        if (err == WH_OK) {
+            items[i].data.bytes = wh_arena_copy(&op->arena, items[i].data.bytes);
+            err = items[i].data.bytes.ptr ? WH_OK : WH_ENOMEM;
+        }
+    }
+    wh_buf_deinit(&shown);
+    wh_buf_deinit(&texts[0]);
+    wh_buf_deinit(&texts[1]);
+    return err == WH_EENCODING ? WH_OK : err;
+}
+
 /* The list of the reply: what was read, then what passed here since. */
 static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscribe_result *result)
 {
@@ -332,7 +394,8 @@ static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscrib
         return WH_ELIMIT;
     size_t read = is_cache(op) && kept > 0 ? 0 : op->publication_count;
     struct wh_publication *items = wh_arena_alloc_array(&op->arena, read + kept, sizeof(*items));
-    const struct wh_publication **late = wh_arena_alloc_array(&op->arena, kept, sizeof(*late));
+    const struct wh_publication **late =
+        wh_arena_alloc_array(&op->arena, kept, sizeof(struct wh_publication *));
     if (items == NULL || late == NULL)
         return WH_ENOMEM;
     feed_collect(op->feed, op->top.offset, late, kept);
@@ -343,11 +406,12 @@ static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscrib
         if (wh_copy(&wh_publication_schema, late[i], &op->arena, &items[read + i - skipped]))
             return WH_ENOMEM;
     }
-    for (size_t i = 0; i < read + kept - skipped; i++)
+    size_t count = drop_unwanted(op->subscription, items, read + kept - skipped);
+    for (size_t i = 0; i < count; i++)
         items[i].epoch = WH_SLICE_ABSENT; /* the reply has it once */
     result->publications.items = items;
-    result->publications.count = read + kept - skipped;
-    return WH_OK;
+    result->publications.count = count;
+    return op->request.has_deltas ? show_deltas(op, items, count) : WH_OK;
 }
 
 static enum wh_code fill_position(struct subscribe_op *op, struct wh_subscribe_result *result)
@@ -361,14 +425,15 @@ static enum wh_code fill_position(struct subscribe_op *op, struct wh_subscribe_r
     result->was_recovering = is_recovering(op);
     if (!op->is_recovered)
         return WH_NO_ERROR;
-    enum wh_err err = join_publications(op, result);
-    if (err == WH_ELIMIT) /* it missed more than a reply may hold */
+    enum wh_err err = op->life == feed_life(op->feed) ? join_publications(op, result) : WH_ELIMIT;
+    if (err == WH_ELIMIT) /* it missed more than a reply may hold, or than this node has kept */
         return op->request.must_recover ? WH_ERROR_UNRECOVERABLE_POSITION : WH_NO_ERROR;
     if (err)
         return WH_ERROR_INTERNAL;
     result->recovered = true;
-    if (!is_cache(op))
-        result->offset = op->request.offset; /* clients advance through the publications */
+    /* Clients advance through the publications; with none that passes a filter they are here. */
+    if (!is_cache(op) && result->publications.count > 0)
+        result->offset = op->request.offset;
     return WH_NO_ERROR;
 }
 
@@ -382,6 +447,7 @@ enum wh_code subscribe_finish(struct subscribe_op *op, struct wh_subscribe_resul
         code = WH_ERROR_INTERNAL;
     if (code != WH_NO_ERROR)
         return code;
+    result.delta = op->request.has_deltas;
     if (op->request.is_compact)
         result.id = (int64_t)op->subscription->channel->number;
     *out_result = result;

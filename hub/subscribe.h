@@ -32,11 +32,13 @@ struct subscribe_request {
     bool announces;   /* publish its join and leave */
     bool is_server_side;
     bool is_compact;   /* pushes may name the channel by number */
+    bool has_deltas;   /* granted */
     bool recover;      /* from `offset`, `epoch` */
     bool must_recover; /* WH_ERROR_UNRECOVERABLE_POSITION rather than starting anew */
     uint64_t offset;
     struct wh_slice epoch;
-    int64_t expire_at; /* unix seconds; 0 = never */
+    const struct wh_filter_node *tags_filter; /* NULL = none; read by subscribe_start only */
+    int64_t expire_at;                        /* unix seconds; 0 = never */
     struct wh_payload chan_info;
     struct wh_payload data; /* for the result */
 };
@@ -78,12 +80,13 @@ enum wh_code subscribe_finish(struct subscribe_op *op, struct wh_subscribe_resul
 /* The reply is queued: let others know of the new subscriber. */
 void subscribe_announce(struct subscribe_op *op);
 
-/* Free what it holds; the subscription goes with it unless it was finished.  Any state, once. */
+/* Free what it holds; the subscription goes with it unless it was finished.  Any state;
+ * again is harmless. */
 void subscribe_end(struct subscribe_op *op);
 
 /* Called by the channel's broker subscription and by its feed. */
 void subscribe_linked(struct subscribe_op *op, enum wh_err err);
-void subscribe_caught_up(struct subscribe_op *op);
+void subscribe_caught_up(struct subscribe_op *op, enum wh_err err);
 
 /*
  * End a live subscription: presence entry, leave, broker.  With an unsubscribe code the client is

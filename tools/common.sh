@@ -32,7 +32,7 @@ packages() {
     node) command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm ca-certificates ;;
     tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-msgpack openssl ;;
     browser) echo chromium ;;
-    fuzz) echo clang ;;
+    fuzz) echo clang libclang-rt-dev ;;
     lint) echo clang clang-format clang-tidy shellcheck python3 ;;
     *) die "no package group $1" ;;
     esac
@@ -54,9 +54,10 @@ tools/common.sh lists"
     missing=$(missing_packages "$@" | tr '\n' ' ')
     [ -n "$missing" ] || return 0
     say "missing on this machine: $missing"
+    is_fresh=''
     for package in $missing; do
         if ! has_candidate "$package"; then
-            as_root apt-get update || die "apt-get update failed: no network? (missing: $missing)"
+            update_lists
             break
         fi
     done
@@ -64,9 +65,21 @@ tools/common.sh lists"
         has_candidate "$package" || die "$(distribution) has no package $package. Debian 12 has \
 all of them; elsewhere install an equivalent by hand, or work in a Debian 12 container."
     done
+    install_packages && return 0
+    [ -z "$is_fresh" ] || die "apt-get install failed"
+    say "its lists may be old: once more with new ones"
+    update_lists
+    install_packages || die "apt-get install failed"
+}
+
+update_lists() {
+    as_root apt-get update || die "apt-get update failed: no network? (missing: $missing)"
+    is_fresh=yes
+}
+
+install_packages() {
     # shellcheck disable=SC2086 # a list of words
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing ||
-        die "apt-get install failed; when its lists are old, 'apt-get update' helps"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
 }
 
 has_candidate() {

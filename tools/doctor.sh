@@ -23,7 +23,8 @@ check_distribution() {
 check_packages() {
     missing=$(missing_packages build run node | tr '\n' ' ')
     if [ -n "$missing" ]; then
-        bad "packages missing to build and run: $missing" "apt-get install $missing"
+        bad "packages missing to build and run: $missing" \
+            "./dev up installs them, or: apt-get install $missing"
     else
         good "packages to build and run"
     fi

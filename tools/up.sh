@@ -95,7 +95,7 @@ is_alive() { # not gone, not reborn, not a zombie waiting for us
 
 # shellcheck disable=SC2317 # called by the trap
 stop_all() {
-    trap '' INT TERM HUP
+    trap '' INT TERM HUP # nor is it left half-way
     [ -z "${hub_pid-}" ] || stop_process "$hub_pid"
     [ -z "${redis_pid-}" ] || stop_process "$redis_pid"
     rm -f "$run_dir"/*.pid "$run_dir/redis.sock"
@@ -170,9 +170,11 @@ clean_stale_run
 # The pid file is the lock between two starts at the same moment: noclobber creates it or fails.
 (set -C && echo "$$ $(start_time $$)" >"$run_dir/up.pid") 2>/dev/null || clean_stale_run
 trap stop_all EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+# Each handler ignores the others first: a dash that gets a second signal on its way out, such as the
+# SIGHUP of a terminal that closes right after Ctrl-C, may end without its EXIT trap.
+trap 'trap "" INT TERM HUP; exit 130' INT
+trap 'trap "" INT TERM HUP; exit 143' TERM
+trap 'trap "" INT TERM HUP; exit 129' HUP
 echo "$page" >"$run_dir/url"
 if port_is_busy "$port"; then
     die "port $port is taken by $(port_owner "$port"); choose another: ./dev up --port N"

@@ -268,7 +268,8 @@ static void on_settings(struct wh_redis_request *request,
         write_run(scripts);
         return;
     }
-    strcat(scripts->run, RUN_ALWAYS);
+    /* on_info has left room for it. */
+    memcpy(scripts->run + strlen(scripts->run), RUN_ALWAYS, sizeof RUN_ALWAYS);
     struct wh_slice argv[] = {WH_SLICE_LITERAL("GET"), RUN_KEY};
     if (scripts->was_promoted)
         write_run(scripts);

@@ -154,3 +154,16 @@ enum wh_err wh_wire_decode(struct wh_slice bytes,
     *out = message;
     return WH_OK;
 }
+
+void wh_wire_encode_message(const struct wh_schema *schema, const void *message, struct wh_buf *out)
+{
+    wh_msgpack_encode_tagged(schema, message, out);
+}
+
+enum wh_err wh_wire_decode_message(const struct wh_schema *schema,
+                                   struct wh_slice bytes,
+                                   struct wh_arena *arena,
+                                   void *out)
+{
+    return wh_msgpack_decode_tagged(schema, bytes, arena, out);
+}

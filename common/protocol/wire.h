@@ -17,7 +17,7 @@
 #define WH_PROTOCOL_WIRE_H
 
 #include "common/base/arena.h"
-#include "common/protocol/model.h"
+#include "common/protocol/schema.h"
 
 enum { WH_WIRE_MAGIC = 0xC1, WH_WIRE_EPOCH_MAX = 64 };
 
@@ -63,6 +63,18 @@ WH_MUST_CHECK enum wh_err wh_wire_decode_body(struct wh_slice bytes,
 WH_MUST_CHECK enum wh_err wh_wire_decode_publication(struct wh_slice bytes,
                                                      struct wh_arena *arena,
                                                      struct wh_publication *out);
+
+/*
+ * Any message of ours by its field table, as the body of a control message: like the envelopes
+ * above, payloads keep their kinds.  WH_EFORMAT; WH_ENOMEM.
+ */
+void wh_wire_encode_message(const struct wh_schema *schema,
+                            const void *message,
+                            struct wh_buf *out);
+WH_MUST_CHECK enum wh_err wh_wire_decode_message(const struct wh_schema *schema,
+                                                 struct wh_slice bytes,
+                                                 struct wh_arena *arena,
+                                                 void *out);
 
 /* A decimal number without sign, blanks or leading zeros, as Redis and our scripts write them.
  * WH_EFORMAT: anything else, or past 64 bits. */

@@ -92,6 +92,20 @@ static void on_publish(struct broker *broker,
     fake->publishes++;
 }
 
+/* There is no other node, and nobody asks this one. */
+static void on_control(struct broker *broker,
+                       struct wh_slice node_id,
+                       struct wh_slice message,
+                       broker_done *done,
+                       void *user)
+{
+    (void)broker;
+    (void)node_id;
+    (void)message;
+    if (done)
+        done(user, WH_EUNAVAILABLE);
+}
+
 static void on_close(struct broker *broker, void (*closed)(void *user), void *user)
 {
     struct fake_broker *fake = fake_of(broker);
@@ -106,6 +120,7 @@ static const struct broker_ops fake_ops = {
     .subscribe = on_subscribe,
     .unsubscribe = on_unsubscribe,
     .publish = on_publish,
+    .control = on_control,
     .close = on_close,
 };
 

@@ -24,8 +24,8 @@ struct fake_transport {
     size_t message_at;      /* rest of the WebSocket message being read, within `received` */
     size_t message_len;
     enum wh_opcode message_opcode;
-    struct wh_buf held;     /* written, not yet taken by the socket */
-    size_t room;            /* bytes that the socket takes before it is full */
+    struct wh_buf held; /* written, not yet taken by the socket */
+    size_t room;        /* bytes that the socket takes before it is full */
     size_t writes;
     bool is_broken; /* writes fail */
     bool wants_write;

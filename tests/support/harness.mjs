@@ -253,10 +253,13 @@ export class Hub {
     }, { timeout });
   }
 
+  // Not before the supervisor has written that all workers are ready: a worker may answer earlier
+  // than that, and workerPids must have them.
   waitReady() {
+    const isSaid = () => this.records.some((record) => record.event === 'ready');
     return waitFor('readiness', async () => {
       if (!isRunning(this.process)) throw new Error('the hub ended');
-      return fetch(`${this.url}/readyz`).then((reply) => reply.ok, () => false);
+      return fetch(`${this.url}/readyz`).then((reply) => reply.ok && isSaid(), () => false);
     }, { timeout: 15000 });
   }
 

@@ -180,7 +180,11 @@ class Hub:
             return Response(answer.status, answer.reason, names, answer.read())
 
     def wait_ready(self, is_ready=True, timeout=15.0):
-        """Until /readyz says 200, or 503 for is_ready=False; returns that response."""
+        """Until /readyz says 200, or 503 for is_ready=False; returns that response.
+
+        A worker answers before its supervisor, on a busy machine, has written who it started: for
+        200 the supervisor has to have said that all workers are ready too, so that worker_pids has
+        them."""
         want = 200 if is_ready else 503
         deadline = time.monotonic() + timeout
         seen = None
@@ -191,6 +195,8 @@ class Hub:
             except OSError as error:
                 seen = error
             if isinstance(seen, Response) and seen.status == want:
+                if is_ready:
+                    self.wait_log("ready", timeout=deadline - time.monotonic())
                 return seen
             time.sleep(0.02)  # between polls of a bounded wait
         raise TimeoutError(f"/readyz did not become {want}: {seen}")

@@ -190,7 +190,7 @@ long long redis_server_calls(struct redis_server *server, const char *command)
         fail("no INFO");
     snprintf(needle, sizeof needle, "cmdstat_%s:calls=", command);
     const char *found = strstr(reply->str, needle);
-    long long calls = found ? atoll(found + strlen(needle)) : 0;
+    long long calls = found ? strtoll(found + strlen(needle), NULL, 10) : 0;
     freeReplyObject(reply);
     redisFree(context);
     return calls;

@@ -450,7 +450,7 @@ static void two_hubs_see_one_order_without_gaps(void **state)
         assert_int_equal(second->pubs[i].offset, i + 1);
         assert_string_equal(f->pubs[i].epoch, second->pubs[i].epoch);
         assert_string_equal(f->pubs[i].data, second->pubs[i].data);
-        int number = atoi(f->pubs[i].data);
+        int number = (int)strtol(f->pubs[i].data, NULL, 10);
         assert_true(number % 10000 == last_of[number / 10000 - 1] + 1); /* each in its own order */
         last_of[number / 10000 - 1] = number % 10000;
     }

@@ -28,6 +28,7 @@ struct stats {
 static int setup(void **state, enum engine_type type)
 {
     struct presence_fixture *p = calloc(1, sizeof *p);
+    *state = p;
     p->f = fixture_new();
     if (type == ENGINE_REDIS)
         redis_server_start(&p->f->server, NULL);
@@ -37,7 +38,6 @@ static int setup(void **state, enum engine_type type)
     enum wh_err err = type == ENGINE_REDIS
                           ? presence_redis_new(&p->f->loop, p->f->broker, &p->presence)
                           : presence_memory_new(&p->f->loop, &p->presence);
-    *state = p;
     return err ? -1 : 0;
 }
 
@@ -74,7 +74,7 @@ static void on_members(void *user, enum wh_err err, const struct presence_member
     members->calls++;
     members->err = err;
     assert_int_equal(found == NULL, err != WH_OK);
-    if (err)
+    if (found == NULL)
         return;
     members->count = found->count;
     members->text[0] = '\0';
