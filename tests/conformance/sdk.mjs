@@ -19,10 +19,10 @@ import { onEachCluster } from './support.mjs';
 const STEPS = ['connect', 'subscribe', 'server-side subscription', 'join', 'publish', 'presence',
   'presence stats', 'history', 'leave', 'refresh', 'recover', 'server-side recover'];
 const TIMEOUT_MS = 40000;
-const SHORT_SECONDS = 2;
+const SHORT_SECONDS = 4; // enough for a Java machine to start and connect
 
 const CONFIG = {
-  client: { expired_close_delay: '1s' },
+  client: { expired_close_delay: '2s' },
   channel: {
     namespaces: [{
       name: 'sdk', history_size: 100, history_ttl: '300s', force_recovery: true, presence: true,
@@ -65,7 +65,7 @@ export function scenario(title, { encodings, start, problem, handshake }) {
         const balancer = await context.balancer();
         const exp = inSeconds(SHORT_SECONDS);
         const subs = { [serverChannel]: {} };
-        const graceMs = 2000;
+        const graceMs = 3000; // then the hub would have closed it
         outcome = await run(start(encoding), {
           WH_FRONT: balancer.wsUrl,
           WH_BACK: context.hubs.at(-1).wsUrl,
