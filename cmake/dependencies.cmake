@@ -3,6 +3,8 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv)
 pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)
 pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET msgpack)
+# 7.87 is the first that can give up a hanging name look-up without waiting for it.
+pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl>=7.87)
 if(WH_BUILD_HUB)
   pkg_check_modules(LIBWEBSOCKETS REQUIRED IMPORTED_TARGET libwebsockets)
   pkg_check_modules(LIBJWT REQUIRED IMPORTED_TARGET libjwt)

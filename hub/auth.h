@@ -1,7 +1,11 @@
 /*
  * Tokens: a JWT (RFC 7519) in, verified claims out.  The hub's only file that
  * sees libjwt.  The algorithm is pinned to the family of the configured key;
- * what the token says about its own key is never believed.
+ * what the token says about its own key is never believed, but that `kid`
+ * picks one of the keys of a configured JWKS endpoint.
+ *
+ * Configured keys answer at once.  Keys of an endpoint may have to be fetched
+ * first: token_verifier_wait says so and calls back.
  */
 #ifndef HUB_AUTH_H
 #define HUB_AUTH_H
@@ -9,6 +13,7 @@
 #include "common/base/arena.h"
 #include "common/protocol/model.h"
 #include "hub/config.h"
+#include "hub/jwks.h"
 
 /* The keys of one token_config, parsed once. */
 struct token_verifier;
@@ -19,12 +24,40 @@ enum { TOKEN_BYTES_MAX = 16 * 1024 }; /* a longer token is refused unread */
  * WH_EINVAL with a text in `out_problem` (what is wrong with which key, a line each) when a key
  * cannot be used; WH_ENOMEM.  With WH_OK the text may hold lines that start with "warning: ".
  * Names in it are the last part of the option, "hmac_secret_key".  Nothing of `config` is kept.
- * A config without any key gives a verifier that refuses every token.
+ * A config without any key gives a verifier that refuses every token.  With jwks_public_endpoint
+ * the other keys are not used at all.
  */
 WH_MUST_CHECK enum wh_err token_verifier_new(const struct token_config *config,
                                              struct token_verifier **out_verifier,
                                              struct wh_buf *out_problem);
+/* Waiters for an endpoint that no other verifier has open are called. */
 void token_verifier_free(struct token_verifier *verifier);
+
+/*
+ * Open the endpoint of the config, which starts to fetch; without one nothing happens.  Until this
+ * is called every token of an endpoint is WH_EUNAVAILABLE.  Borrows `pool` until
+ * token_verifier_free. WH_ENOMEM.  Once for each verifier.
+ */
+WH_MUST_CHECK enum wh_err token_verifier_use_jwks(struct token_verifier *verifier,
+                                                  struct jwks_pool *pool);
+
+/*
+ * Before token_verify: whether the key that `token` names may come with a fetch that is under way
+ * or was begun by this call.  If so `waiter->fn` is called when it has ended, well or not: never
+ * before this returned, exactly once unless jwks_waiter_cancel comes first.  Ask and verify again
+ * inside `fn`: there the answer is false, and what token_verify says is final.
+ *
+ * False at once for configured keys, for a token that names no key, while a failed fetch is backed
+ * off, and when JWKS_WAITERS_MAX wait already.  The verifier may be freed while `waiter` waits
+ * (`fn` is called then): go on with the one that took its place.
+ */
+bool token_verifier_wait(const struct token_verifier *verifier,
+                         struct wh_slice token,
+                         struct wh_arena *arena,
+                         struct jwks_waiter *waiter);
+
+/* Why the endpoint's keys are not there; "" otherwise.  For people; without the URL. */
+const char *token_verifier_problem(const struct token_verifier *verifier);
 
 struct token_override {
     bool is_set;
@@ -70,10 +103,13 @@ struct token_claims {
  * WH_OK
  * WH_EEXPIRED  good but expired or not yet valid (109); the claims are there all the same, for
  *              insecure mode overlooks the time
+ * WH_EUNAVAILABLE  the key it names may be at the JWKS endpoint but is not here: wait for it
+ *                  (token_verifier_wait) or let the client come again (100, which is temporary)
  * WH_EDENIED   anything else (3500), an exhausted arena included
  *
  * `out_reason` (may be NULL) gets a fixed word for metrics and log, never for the client:
- * "signature", "algorithm", "format", "claims", "audience", "issuer", "expired", "no_key".
+ * "signature", "algorithm", "format", "claims", "audience", "issuer", "expired", "no_key",
+ * "unavailable".
  */
 enum token_kind { TOKEN_CONNECTION, TOKEN_SUBSCRIPTION };
 

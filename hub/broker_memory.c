@@ -5,18 +5,26 @@
  * the same loop turn.  One queue for all of them keeps the order that a caller
  * sees here the same as with Redis: a publish after a confirmed subscribe is
  * delivered, one before is not, and nothing happens before a call returned.
+ * History is kept in this process (stream.h) and ends with it.
  */
 #include "hub/broker.h"
 
 #include "common/base/alloc.h"
 #include "common/base/arena.h"
 #include "common/base/map.h"
+#include "hub/stream.h"
+
+#include <stdio.h>
+
+enum { NODE_ID_MAX = 36 };
 
 struct memory_broker {
     struct broker base;
     struct wh_loop *loop;
     struct broker_events events;
+    char node_id[NODE_ID_MAX + 1];
     struct wh_map channels; /* name -> struct memory_channel */
+    struct stream_store streams;
     struct wh_list jobs;
     struct wh_task work;
     bool was_told_up;
@@ -29,15 +37,31 @@ struct memory_channel {
     struct wh_slice name; /* points behind this struct */
 };
 
-enum job_kind { JOB_SUBSCRIBE, JOB_UNSUBSCRIBE, JOB_PUBLISH };
+enum job_kind {
+    JOB_SUBSCRIBE,
+    JOB_UNSUBSCRIBE,
+    JOB_PUBLISH,
+    JOB_JOIN,
+    JOB_HISTORY,
+    JOB_HISTORY_REMOVE,
+    JOB_CONTROL
+};
 
+/* Of the callbacks the one that the kind has is set; all that is pointed to lives in `arena`. */
 struct job {
     struct wh_list link;
     enum job_kind kind;
-    struct wh_arena arena;      /* the publication's bytes */
-    struct wh_publication *pub; /* JOB_PUBLISH */
-    struct wh_slice channel;    /* in the arena */
-    broker_done *done;          /* NULL for JOB_UNSUBSCRIBE */
+    struct wh_arena arena;
+    struct wh_slice channel; /* JOB_CONTROL: the node's id */
+    struct wh_publication *pub;
+    struct broker_publish_options *options; /* NULL = live only */
+    struct wh_client_info *info;
+    bool is_leave;
+    struct broker_history_query query;
+    struct wh_slice message;
+    broker_done *done; /* NULL for JOB_UNSUBSCRIBE */
+    broker_published *published;
+    broker_history_done *read;
     void *user;
 };
 
@@ -105,6 +129,18 @@ static struct wh_publication *copy_publication(struct wh_arena *arena,
     return copy;
 }
 
+static struct broker_publish_options *copy_options(struct wh_arena *arena,
+                                                   const struct broker_publish_options *options)
+{
+    if (!options)
+        return NULL;
+    struct broker_publish_options *copy = must(wh_arena_alloc(arena, sizeof *copy));
+    *copy = *options;
+    copy->idempotency_key = copy_slice(arena, options->idempotency_key);
+    copy->version_epoch = copy_slice(arena, options->version_epoch);
+    return copy;
+}
+
 /* ---- jobs ---- */
 
 static struct job *add_job(struct memory_broker *memory,
@@ -114,7 +150,7 @@ static struct job *add_job(struct memory_broker *memory,
     struct job *job = must(wh_calloc(1, sizeof *job));
     job->kind = kind;
     wh_arena_init(&job->arena, 0);
-    job->channel = wh_arena_copy(&job->arena, channel);
+    job->channel = wh_arena_copy(&job->arena, channel.ptr ? channel : WH_SLICE_LITERAL(""));
     WH_ASSERT(job->channel.ptr != NULL);
     wh_list_push_back(&memory->jobs, &job->link);
     wh_loop_defer(memory->loop, &memory->work);
@@ -138,6 +174,38 @@ static void add_channel(struct memory_broker *memory, struct wh_slice name)
     WH_ASSERT(err == WH_OK);
 }
 
+static bool is_subscribed(const struct memory_broker *memory, struct wh_slice channel)
+{
+    return wh_map_get(&memory->channels, channel) != NULL;
+}
+
+static void run_publish(struct memory_broker *memory, struct job *job)
+{
+    struct broker_position position;
+    if (stream_publish(&memory->streams, job->channel, job->pub, job->options, &position) &&
+        is_subscribed(memory, job->channel)) {
+        job->pub->offset = position.offset;
+        job->pub->epoch = position.epoch;
+        memory->events.on_publication(memory->events.user, job->channel, job->pub, false);
+    }
+    job->published(job->user, WH_OK, &position);
+}
+
+static void run_history(struct memory_broker *memory, struct job *job)
+{
+    struct broker_history history;
+    stream_read(&memory->streams, job->channel, &job->query, &job->arena, &history);
+    job->read(job->user, WH_OK, &history);
+}
+
+/* A message for another node is a message for nobody: this one is alone. */
+static void run_control(struct memory_broker *memory, struct job *job)
+{
+    bool is_for_us = job->channel.len == 0 || wh_slice_equal_str(job->channel, memory->node_id);
+    if (is_for_us && memory->events.on_control)
+        memory->events.on_control(memory->events.user, job->message);
+}
+
 static void run_job(struct memory_broker *memory, struct job *job)
 {
     switch (job->kind) {
@@ -148,10 +216,34 @@ static void run_job(struct memory_broker *memory, struct job *job)
         wh_free(wh_map_remove(&memory->channels, job->channel));
         break;
     case JOB_PUBLISH:
-        if (wh_map_get(&memory->channels, job->channel))
-            memory->events.on_publication(memory->events.user, job->channel, job->pub, false);
+        run_publish(memory, job);
+        break;
+    case JOB_JOIN:
+        if (memory->events.on_join && is_subscribed(memory, job->channel))
+            memory->events.on_join(memory->events.user, job->channel, job->info, job->is_leave);
+        break;
+    case JOB_HISTORY:
+        run_history(memory, job);
+        break;
+    case JOB_HISTORY_REMOVE:
+        stream_clear(&memory->streams, job->channel);
+        break;
+    case JOB_CONTROL:
+        run_control(memory, job);
         break;
     }
+    if (job->done)
+        job->done(job->user, WH_OK);
+}
+
+static void refuse_job(struct job *job)
+{
+    if (job->done)
+        job->done(job->user, WH_ECLOSED);
+    if (job->published)
+        job->published(job->user, WH_ECLOSED, NULL);
+    if (job->read)
+        job->read(job->user, WH_ECLOSED, NULL);
 }
 
 static void finish(struct memory_broker *memory)
@@ -163,6 +255,7 @@ static void finish(struct memory_broker *memory)
     while ((channel = wh_map_next(&memory->channels, &cursor)))
         wh_free(channel);
     wh_map_deinit(&memory->channels);
+    stream_store_deinit(&memory->streams);
     wh_free(memory);
     if (closed)
         closed(user);
@@ -178,10 +271,10 @@ static void on_work(struct wh_task *task)
     struct wh_list *node;
     while ((node = wh_list_pop_front(&memory->jobs))) {
         struct job *job = WH_CONTAINER_OF(node, struct job, link);
-        if (!memory->is_closing)
+        if (memory->is_closing)
+            refuse_job(job);
+        else
             run_job(memory, job);
-        if (job->done)
-            job->done(job->user, memory->is_closing ? WH_ECLOSED : WH_OK);
         free_job(job);
     }
     if (memory->is_closing)
@@ -208,11 +301,61 @@ static void memory_unsubscribe(struct broker *broker, struct wh_slice channel)
 static void memory_publish(struct broker *broker,
                            struct wh_slice channel,
                            const struct wh_publication *pub,
-                           broker_done *done,
+                           const struct broker_publish_options *options,
+                           broker_published *done,
                            void *user)
 {
     struct job *job = add_job(memory_broker(broker), JOB_PUBLISH, channel);
     job->pub = copy_publication(&job->arena, pub);
+    job->options = copy_options(&job->arena, options);
+    job->published = done;
+    job->user = user;
+}
+
+static void memory_publish_join(struct broker *broker,
+                                struct wh_slice channel,
+                                const struct wh_client_info *info,
+                                bool is_leave,
+                                broker_done *done,
+                                void *user)
+{
+    struct job *job = add_job(memory_broker(broker), JOB_JOIN, channel);
+    job->info = copy_info(&job->arena, info);
+    job->is_leave = is_leave;
+    job->done = done;
+    job->user = user;
+}
+
+static void memory_history(struct broker *broker,
+                           struct wh_slice channel,
+                           const struct broker_history_query *query,
+                           broker_history_done *done,
+                           void *user)
+{
+    struct job *job = add_job(memory_broker(broker), JOB_HISTORY, channel);
+    job->query = *query;
+    job->read = done;
+    job->user = user;
+}
+
+static void memory_history_remove(struct broker *broker,
+                                  struct wh_slice channel,
+                                  broker_done *done,
+                                  void *user)
+{
+    struct job *job = add_job(memory_broker(broker), JOB_HISTORY_REMOVE, channel);
+    job->done = done;
+    job->user = user;
+}
+
+static void memory_control(struct broker *broker,
+                           struct wh_slice node_id,
+                           struct wh_slice message,
+                           broker_done *done,
+                           void *user)
+{
+    struct job *job = add_job(memory_broker(broker), JOB_CONTROL, node_id);
+    job->message = copy_slice(&job->arena, message);
     job->done = done;
     job->user = user;
 }
@@ -231,10 +374,15 @@ static const struct broker_ops memory_ops = {
     .subscribe = memory_subscribe,
     .unsubscribe = memory_unsubscribe,
     .publish = memory_publish,
+    .publish_join = memory_publish_join,
+    .history = memory_history,
+    .history_remove = memory_history_remove,
+    .control = memory_control,
     .close = memory_close,
 };
 
 enum wh_err broker_memory_new(struct wh_loop *loop,
+                              const char *node_id,
                               const struct broker_events *events,
                               struct broker **out_broker)
 {
@@ -244,6 +392,8 @@ enum wh_err broker_memory_new(struct wh_loop *loop,
     memory->base.ops = &memory_ops;
     memory->loop = loop;
     memory->events = *events;
+    snprintf(memory->node_id, sizeof memory->node_id, "%s", node_id);
+    stream_store_init(&memory->streams, loop);
     wh_list_init(&memory->jobs);
     wh_task_init(&memory->work, on_work);
     wh_loop_defer(loop, &memory->work);

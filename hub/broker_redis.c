@@ -10,50 +10,21 @@
  *   is_held   a subscribe was answered with WH_OK and not taken back
  *   linger    nobody wants it, but somebody did less than LINGER_MS ago
  *
- * A channel with none of these is unwanted and freed when released.
- *
- * A command under way is a `struct call` that embeds its request; what comes
- * later (history, presence) adds kinds of calls, not machinery.
+ * A channel with none of these is unwanted and freed when released.  The two
+ * channels for control messages are wanted always and by nobody.
  */
+#include "hub/broker_redis.h"
+
 #include "common/base/alloc.h"
-#include "common/base/arena.h"
-#include "common/base/log.h"
-#include "common/io/redis_pubsub.h"
 #include "common/protocol/wire.h"
-#include "hub/broker.h"
+
+#include <stdio.h>
 
 enum {
     SUBSCRIBE_TIMEOUT_MS = 2000,
     LINGER_MS = 1000,
     METRICS_MS = 1000,
     DECODE_ARENA_MAX = 64 * 1024 * 1024,
-};
-
-#define CHANNEL_PREFIX WH_SLICE_LITERAL("wh:ch:")
-
-struct redis_broker {
-    struct broker base;
-    struct wh_loop *loop;
-    struct metrics *metrics;
-    struct broker_events events;
-    struct wh_redis *commands;
-    struct wh_redis_pubsub *pubsub;
-    struct wh_arena arena; /* of the publication being delivered */
-    struct wh_buf name;    /* scratch: a channel's name in Redis */
-    struct wh_buf envelope;
-
-    struct wh_list channels; /* all, so that close finds their waiters */
-    struct wh_list answered; /* waiters whose `done` is due */
-    struct wh_task answer;
-
-    struct wh_timer metrics_timer;
-    struct wh_redis_stats counted; /* what the metrics have been told so far */
-    struct wh_log_limit invalid_limit;
-
-    bool is_closing;
-    unsigned links_open;
-    void (*closed)(void *user);
-    void *closed_user;
 };
 
 struct channel {
@@ -76,17 +47,6 @@ struct waiter {
     void *user;
 };
 
-struct call {
-    struct wh_redis_request request;
-    broker_done *done;
-    void *user;
-};
-
-static struct redis_broker *redis_broker(struct broker *broker)
-{
-    return WH_CONTAINER_OF(broker, struct redis_broker, base);
-}
-
 /* A program stops when out of memory. */
 static void *must_alloc(size_t size)
 {
@@ -95,11 +55,12 @@ static void *must_alloc(size_t size)
     return memory;
 }
 
-/* The channel's name in Redis; valid until the next call. */
-static struct wh_slice redis_name(struct redis_broker *redis, struct wh_slice channel)
+struct wh_slice redis_name(struct redis_broker *redis,
+                           struct wh_slice prefix,
+                           struct wh_slice channel)
 {
     wh_buf_reset(&redis->name);
-    wh_buf_append_slice(&redis->name, CHANNEL_PREFIX);
+    wh_buf_append_slice(&redis->name, prefix);
     wh_buf_append_slice(&redis->name, channel);
     enum wh_err err = wh_buf_error(&redis->name);
     WH_ASSERT(err == WH_OK);
@@ -156,13 +117,14 @@ static void on_linger_over(struct wh_timer *timer)
 
 static struct channel *find_channel(struct redis_broker *redis, struct wh_slice name)
 {
-    struct wh_redis_channel *found = wh_redis_pubsub_find(redis->pubsub, redis_name(redis, name));
+    struct wh_redis_channel *found =
+        wh_redis_pubsub_find(redis->pubsub, redis_name(redis, REDIS_CHANNEL_PREFIX, name));
     return found ? WH_CONTAINER_OF(found, struct channel, redis) : NULL;
 }
 
 static struct channel *new_channel(struct redis_broker *redis, struct wh_slice name)
 {
-    struct wh_slice full = redis_name(redis, name);
+    struct wh_slice full = redis_name(redis, REDIS_CHANNEL_PREFIX, name);
     struct channel *channel = must_alloc(sizeof *channel + full.len);
     memcpy(channel + 1, full.ptr, full.len);
     channel->redis.name = wh_slice(channel + 1, full.len);
@@ -173,10 +135,16 @@ static struct channel *new_channel(struct redis_broker *redis, struct wh_slice n
     return channel;
 }
 
+static bool is_control(const struct redis_broker *redis, const struct wh_redis_channel *channel)
+{
+    return channel == &redis->control_all || channel == &redis->control_own;
+}
+
 static void on_released(void *user, struct wh_redis_channel *released)
 {
+    if (is_control(user, released))
+        return;
     struct channel *channel = WH_CONTAINER_OF(released, struct channel, redis);
-    (void)user;
     wh_list_remove(&channel->link);
     wh_free(channel);
 }
@@ -223,8 +191,9 @@ static void answer_all(struct channel *channel, enum wh_err err)
 
 static void on_confirmed(void *user, struct wh_redis_channel *confirmed)
 {
+    if (is_control(user, confirmed))
+        return;
     struct channel *channel = WH_CONTAINER_OF(confirmed, struct channel, redis);
-    (void)user;
     answer_all(channel, WH_OK);
     let_go_if_unused(channel);
 }
@@ -272,72 +241,72 @@ static void redis_unsubscribe(struct broker *broker, struct wh_slice name)
     wh_loop_timer_start(redis->loop, &channel->linger, LINGER_MS);
 }
 
-/* ---- publish ---- */
-
-static void on_published(struct wh_redis_request *request,
-                         enum wh_err err,
-                         const struct wh_redis_reply *reply)
-{
-    struct call *call = WH_CONTAINER_OF(request, struct call, request);
-    if (err == WH_OK && reply->type == WH_REDIS_ERROR)
-        wh_log(WH_LOG_WARN, "broker", "publish_refused", "reason=%.*s", WH_SLICE_ARGS(reply->text));
-    if (err != WH_ECLOSED && (err || reply->type == WH_REDIS_ERROR))
-        err = WH_EUNAVAILABLE;
-    call->done(call->user, err);
-    wh_free(call);
-}
-
-static void redis_publish(struct broker *broker,
-                          struct wh_slice channel,
-                          const struct wh_publication *pub,
-                          broker_done *done,
-                          void *user)
-{
-    struct redis_broker *redis = redis_broker(broker);
-    struct call *call = must_alloc(sizeof *call);
-    call->request.done = on_published;
-    call->done = done;
-    call->user = user;
-    wh_buf_reset(&redis->envelope);
-    wh_wire_encode_publication(pub, &redis->envelope);
-    enum wh_err err = wh_buf_error(&redis->envelope);
-    WH_ASSERT(err == WH_OK);
-    struct wh_slice argv[] = {WH_SLICE_LITERAL("PUBLISH"), redis_name(redis, channel),
-                              wh_buf_slice(&redis->envelope)};
-    wh_redis_send(redis->commands, &call->request, argv, 3);
-}
-
 /* ---- what arrives ---- */
 
-static void deliver_envelope(struct redis_broker *redis,
-                             struct wh_slice channel,
-                             struct wh_slice payload)
+void redis_count_invalid(struct redis_broker *redis,
+                         struct wh_slice channel,
+                         struct wh_slice bytes,
+                         enum wh_err err)
 {
-    struct wh_publication pub = {0};
+    metrics_add(redis->metrics, METRIC_PUBLICATIONS_INVALID, 1);
+    wh_log_limited(&redis->invalid_limit, WH_LOG_WARN, "broker", "envelope_dropped",
+                   "channel=%.*s bytes=%zu reason=%s", WH_SLICE_ARGS(channel), bytes.len,
+                   wh_err_text(err));
+}
+
+static void deliver(struct redis_broker *redis,
+                    struct wh_slice channel,
+                    struct wh_wire_message *message)
+{
+    bool is_plain = message->kind == WH_WIRE_PLAIN;
+    if (message->kind == WH_WIRE_PUBLICATION) {
+        /* Only the script gives positions; what a stranger writes here is not one. */
+        message->pub.offset = 0;
+        message->pub.epoch = WH_SLICE_ABSENT;
+    }
+    redis->events.on_publication(redis->events.user, channel, &message->pub, is_plain);
+}
+
+static void on_channel_message(struct redis_broker *redis,
+                               struct wh_slice channel,
+                               struct wh_slice payload)
+{
+    struct wh_wire_message message;
     wh_arena_reset(&redis->arena);
-    enum wh_err err = wh_wire_decode_publication(payload, &redis->arena, &pub);
+    enum wh_err err = wh_wire_decode(payload, &redis->arena, &message);
+    if (!err && message.kind == WH_WIRE_CONTROL)
+        err = WH_EFORMAT;
     if (err) {
-        metrics_add(redis->metrics, METRIC_PUBLICATIONS_INVALID, 1);
-        wh_log_limited(&redis->invalid_limit, WH_LOG_WARN, "broker", "envelope_dropped",
-                       "channel=%.*s bytes=%zu reason=%s", WH_SLICE_ARGS(channel), payload.len,
-                       wh_err_text(err));
+        redis_count_invalid(redis, channel, payload, err);
         return;
     }
-    redis->events.on_publication(redis->events.user, channel, &pub, false);
+    if (message.kind != WH_WIRE_JOIN && message.kind != WH_WIRE_LEAVE)
+        deliver(redis, channel, &message);
+    else if (redis->events.on_join)
+        redis->events.on_join(redis->events.user, channel, &message.info,
+                              message.kind == WH_WIRE_LEAVE);
+}
+
+static void on_control_message(struct redis_broker *redis,
+                               struct wh_slice name,
+                               struct wh_slice payload)
+{
+    struct wh_wire_message message;
+    wh_arena_reset(&redis->arena);
+    enum wh_err err = wh_wire_decode(payload, &redis->arena, &message);
+    if (err || message.kind != WH_WIRE_CONTROL)
+        redis_count_invalid(redis, name, payload, err ? err : WH_EFORMAT);
+    else if (redis->events.on_control)
+        redis->events.on_control(redis->events.user, message.control);
 }
 
 static void on_message(void *user, struct wh_slice name, struct wh_slice payload)
 {
     struct redis_broker *redis = user;
-    if (!wh_slice_starts_with(name, CHANNEL_PREFIX))
-        return;
-    struct wh_slice channel = wh_slice_from(name, CHANNEL_PREFIX.len);
-    if (wh_wire_is_envelope(payload)) {
-        deliver_envelope(redis, channel, payload);
-        return;
-    }
-    struct wh_publication pub = {.data = wh_payload_classify(payload)};
-    redis->events.on_publication(redis->events.user, channel, &pub, true);
+    if (wh_slice_starts_with(name, REDIS_CHANNEL_PREFIX))
+        on_channel_message(redis, wh_slice_from(name, REDIS_CHANNEL_PREFIX.len), payload);
+    else
+        on_control_message(redis, name, payload);
 }
 
 static void on_state(void *user, bool is_up, const char *reason)
@@ -359,6 +328,7 @@ static void on_part_closed(void *user)
     void *closed_user = redis->closed_user;
     on_answer(&redis->answer);
     wh_task_cancel(&redis->answer);
+    wh_redis_scripts_free(redis->scripts);
     wh_arena_deinit(&redis->arena);
     wh_buf_deinit(&redis->name);
     wh_buf_deinit(&redis->envelope);
@@ -383,6 +353,7 @@ static void redis_close(struct broker *broker, void (*closed)(void *user), void 
     metrics_set(redis->metrics, METRIC_REDIS_UP, 0);
     wh_loop_timer_stop(redis->loop, &redis->metrics_timer);
     redis->links_open = 2;
+    wh_redis_scripts_stop(redis->scripts);
     wh_redis_pubsub_close(redis->pubsub, on_part_closed, redis);
     wh_redis_close(redis->commands, on_part_closed, redis);
 }
@@ -392,6 +363,10 @@ static const struct broker_ops redis_ops = {
     .subscribe = redis_subscribe,
     .unsubscribe = redis_unsubscribe,
     .publish = redis_publish,
+    .publish_join = redis_publish_join,
+    .history = redis_history,
+    .history_remove = redis_history_remove,
+    .control = redis_control,
     .close = redis_close,
 };
 
@@ -416,14 +391,32 @@ static enum wh_err open_links(struct redis_broker *redis, const struct config *c
     enum wh_err err = wh_redis_new(redis->loop, &options, &redis->commands);
     if (err)
         return err;
-    err = wh_redis_pubsub_new(redis->loop, redis->commands, &pubsub_options, &redis->pubsub);
-    if (err)
+    err = wh_redis_scripts_new(redis->loop, redis->commands, &redis->scripts);
+    if (!err)
+        err = wh_redis_pubsub_new(redis->loop, redis->commands, &pubsub_options, &redis->pubsub);
+    if (err) {
+        wh_redis_scripts_stop(redis->scripts);
+        wh_redis_scripts_free(redis->scripts);
         wh_redis_close(redis->commands, NULL, NULL);
+    }
     return err;
+}
+
+static void want_control(struct redis_broker *redis, const char *node_id)
+{
+    snprintf(redis->control_own_name, sizeof redis->control_own_name, "%s%s", REDIS_NODE_PREFIX.ptr,
+             node_id);
+    redis->control_all.name = REDIS_CONTROL_NAME;
+    redis->control_own.name = wh_slice_from_str(redis->control_own_name);
+    enum wh_err err = wh_redis_pubsub_want(redis->pubsub, &redis->control_all);
+    if (!err)
+        err = wh_redis_pubsub_want(redis->pubsub, &redis->control_own);
+    WH_ASSERT(err == WH_OK); /* only memory can be short */
 }
 
 enum wh_err broker_redis_new(struct wh_loop *loop,
                              const struct config *config,
+                             const char *node_id,
                              struct metrics *metrics,
                              const struct broker_events *events,
                              struct broker **out_broker)
@@ -445,6 +438,7 @@ enum wh_err broker_redis_new(struct wh_loop *loop,
         wh_free(redis);
         return err;
     }
+    want_control(redis, node_id);
     metrics_set(metrics, METRIC_REDIS_UP, 0);
     wh_loop_timer_start(loop, &redis->metrics_timer, METRICS_MS);
     *out_broker = &redis->base;

@@ -289,3 +289,35 @@ bool channel_may_see_history(const struct channel_rules *rules,
     return may(rules, actor, options->allow_history_for_client,
                options->allow_history_for_subscriber, options->allow_history_for_anonymous);
 }
+
+uint64_t channel_meta_ttl_ms(const struct config *config, const struct channel_options *options)
+{
+    uint64_t ttl_ms = options->history_meta_ttl_ms ? options->history_meta_ttl_ms
+                                                   : config->channel.history_meta_ttl_ms;
+    return ttl_ms > options->history_ttl_ms ? ttl_ms : options->history_ttl_ms;
+}
+
+/* Data */
+
+static bool has_format(struct wh_payload data, enum publication_data_format format)
+{
+    struct wh_payload as_is = data;
+    if (data.kind == WH_PAYLOAD_BYTES) /* bytes that happen to be JSON count as JSON */
+        as_is = wh_payload_classify(data.bytes);
+    switch (format) {
+    case DATA_ANY_NON_EMPTY:
+        return data.bytes.len > 0;
+    case DATA_BINARY:
+        return true;
+    case DATA_JSON:
+        return as_is.kind == WH_PAYLOAD_JSON;
+    case DATA_JSON_OBJECT:
+        return as_is.kind == WH_PAYLOAD_JSON && as_is.bytes.ptr[0] == '{';
+    }
+    return false;
+}
+
+bool channel_takes_data(const struct channel_options *options, struct wh_payload data)
+{
+    return has_format(data, options->publication_data_format) && wh_payload_check(data) == WH_OK;
+}

@@ -7,6 +7,7 @@
 #define HUB_CHANNEL_H
 
 #include "common/protocol/codes.h"
+#include "common/protocol/payload.h"
 #include "hub/config.h"
 
 /* Compiled once per config: namespace lookup and channel regexes. */
@@ -27,6 +28,9 @@ enum wh_code channel_resolve(const struct channel_rules *rules,
 
 /* The namespace part of `name` ("" when it has none): a metrics label, so only configured names. */
 struct wh_slice channel_namespace(const struct channel_rules *rules, struct wh_slice name);
+
+/* How long epoch and top of its stream live after the last use. */
+uint64_t channel_meta_ttl_ms(const struct config *config, const struct channel_options *options);
 
 /* `$…`: needs a subscription token. */
 bool channel_is_private(const struct channel_rules *rules, struct wh_slice name);
@@ -51,5 +55,9 @@ bool channel_may_see_presence(const struct channel_rules *rules,
 bool channel_may_see_history(const struct channel_rules *rules,
                              const struct channel_options *options,
                              const struct channel_actor *actor);
+
+/* Whether `data` may be published there: publication_data_format, and that it is what its kind
+ * says. */
+bool channel_takes_data(const struct channel_options *options, struct wh_payload data);
 
 #endif

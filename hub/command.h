@@ -1,47 +1,47 @@
 /*
- * What each client command does.  One handler per command in a table; the
- * answer is always exactly one reply, or the end of the connection.
- *
- * A command that must wait for the broker leaves a struct pending in the
- * session's list; replies leave in the order of that list, so a client sees
- * its commands answered in the order it sent them.
+ * What each client command does.  One handler per command; the answer is
+ * always exactly one reply, or the end of the connection.  command_<name>.c
+ * has the handlers, command.c the table and the commands that wait.
  */
 #ifndef HUB_COMMAND_H
 #define HUB_COMMAND_H
 
-#include "common/base/list.h"
+#include "common/protocol/codes.h"
 #include "common/protocol/model.h"
 
 struct session;
-struct subscription;
-struct channel;
 
-enum pending_kind { PENDING_SUBSCRIBE, PENDING_PUBLISH };
+enum { PENDING_MAX = 256 }; /* commands of one session that wait */
 
-/* A command that waits for the broker.  Outlives its session if it must (session = NULL then). */
-struct pending {
-    struct session *session;
-    struct wh_list link;         /* session->pending */
-    struct wh_list channel_link; /* channel->waiting; subscribe only */
-    enum pending_kind kind;
-    uint32_t id;
-    bool is_done;
-    bool in_broker;                    /* the broker still holds it: it frees it */
-    uint32_t code;                     /* once done: 0 or the error */
-    struct subscription *subscription; /* subscribe only; NULL once removed */
-    int64_t ttl;                       /* subscribe only, seconds; 0 = does not expire */
-    struct wh_payload data;            /* subscribe only: from the token, bytes owned */
-};
-
-enum { PENDING_MAX = 256 }; /* commands of one session waiting for the broker */
-
-/* Whether `command` has to wait until those that are pending are answered. */
-bool command_must_wait(const struct session *session, const struct wh_command *command);
+/*
+ * Whether `command` has to wait until those that are pending are answered, or until the key of its
+ * token has been fetched.  It is then to be held and decoded again by session_resume, which is
+ * called when that has happened.
+ */
+bool command_must_wait(struct session *session, const struct wh_command *command);
 
 /* Execute one decoded command; may close the session. */
 void command_execute(struct session *session, const struct wh_command *command);
 
-/* The session goes away: drop its pending commands. */
+/* The session goes away: drop what is pending and waiting. */
 void command_abandon(struct session *session);
+
+/*
+ * Make a server-side subscription on a connection that is READY: a subscribe push, then what is
+ * recovered.  `done` is called once, maybe before this returns; an existing subscription and a
+ * connection that ends meanwhile are no errors.
+ */
+struct subscribe_request;
+typedef void server_subscribed(void *user, enum wh_code code);
+void command_server_subscribe(struct session *session,
+                              const struct subscribe_request *request,
+                              server_subscribed *done,
+                              void *user);
+
+/* Keep a copy of a payload; replaces and frees the old one.  WH_ENOMEM. */
+WH_MUST_CHECK enum wh_err command_keep_payload(struct wh_payload *kept, struct wh_payload payload);
+
+/* Seconds until then, at most a year. */
+int64_t command_lifetime_s(int64_t expire_at);
 
 #endif

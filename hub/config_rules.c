@@ -5,6 +5,7 @@
  * A rule about two options is reported at the one that the user wrote, and
  * keeps quiet when either of them was already refused.
  */
+#include "common/io/http_client.h"
 #include "hub/config_internal.h"
 
 #include <errno.h>
@@ -140,6 +141,33 @@ static bool has_key(const struct token_config *token)
            is_set(token->ecdsa_public_key) || is_set(token->jwks_public_endpoint);
 }
 
+/* Keys that come over plain HTTP are whoever's stands on the way; on the machine itself nobody
+ * does.
+ */
+static void check_endpoint(const struct scope *scope, const struct token_config *token)
+{
+    static const char name[] = "jwks_public_endpoint";
+    static const char *const others[] = {"http://127.0.0.1", "http://[::1]", "http://localhost"};
+    const char *url = token->jwks_public_endpoint;
+    if (!is_set(url))
+        return;
+    if (!wh_http_url_is_valid(url)) {
+        report(scope, CONFIG_ERROR, name, NULL, "is no http:// or https:// URL");
+        return;
+    }
+    bool is_private = strncmp(url, "https:", 6) == 0;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        is_private = is_private || (strncmp(url, others[i], strlen(others[i])) == 0 &&
+                                    strchr(":/?", url[strlen(others[i])]));
+    if (!is_private)
+        report(scope, CONFIG_WARNING, name, NULL,
+               "is no https:// URL: whoever stands between can put in keys of their own");
+    if (is_set(token->hmac_secret_key) || is_set(token->rsa_public_key) ||
+        is_set(token->ecdsa_public_key))
+        report(scope, CONFIG_WARNING, name, NULL,
+               "is set, so the other keys of this group are not used");
+}
+
 static void check_token(const struct scope *scope, const struct token_config *token)
 {
     check_hmac_secret(scope, "hmac_secret_key", token->hmac_secret_key);
@@ -149,6 +177,7 @@ static void check_token(const struct scope *scope, const struct token_config *to
                "goes with hmac_secret_key, which is missing");
     check_public_key(scope, "rsa_public_key", token->rsa_public_key);
     check_public_key(scope, "ecdsa_public_key", token->ecdsa_public_key);
+    check_endpoint(scope, token);
     check_regex(scope, "audience_regex", token->audience_regex);
     check_regex(scope, "issuer_regex", token->issuer_regex);
     if (is_set(token->audience) && is_set(token->audience_regex))

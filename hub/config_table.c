@@ -51,8 +51,8 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
         "Public key that verifies RS256, RS384 and RS512 tokens: PEM text."),                      \
     ROW(prefix "ecdsa_public_key", STRING, LIVE, at(ecdsa_public_key),                             \
         "Public key that verifies ES256, ES384 and ES512 tokens: PEM text."),                      \
-    ROW(prefix "jwks_public_endpoint", STRING, LIVE | IDLE, at(jwks_public_endpoint),              \
-        "URL of a JSON Web Key Set, used in place of the keys above."),                            \
+    ROW(prefix "jwks_public_endpoint", STRING, LIVE, at(jwks_public_endpoint),                     \
+        "URL of a JSON Web Key Set, used in place of the keys above; tokens need a `kid`."),       \
     ROW(prefix "audience", STRING, LIVE, at(audience),                                             \
         "The `aud` that tokens must have; empty accepts any."),                                    \
     ROW(prefix "audience_regex", STRING, LIVE, at(audience_regex),                                 \
@@ -74,24 +74,24 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
         "Which backend is asked.", DEFAULT("default"))
 
 #define CHANNEL_ROWS(p, at)                                                                        \
-    CHANNEL_BOOL(p, at, presence, IDLE, "Keep track of who is subscribed."),                       \
-    CHANNEL_BOOL(p, at, join_leave, IDLE, "Generate join and leave messages."),                    \
-    CHANNEL_BOOL(p, at, force_push_join_leave, IDLE,                                               \
+    CHANNEL_BOOL(p, at, presence, 0, "Keep track of who is subscribed."),                       \
+    CHANNEL_BOOL(p, at, join_leave, 0, "Generate join and leave messages."),                    \
+    CHANNEL_BOOL(p, at, force_push_join_leave, 0,                                               \
                  "Deliver them to subscribers that did not ask, too."),                            \
-    ROW(p "history_size", INTEGER, LIVE | IDLE, at(history_size),                                  \
+    ROW(p "history_size", INTEGER, LIVE, at(history_size),                                  \
         "How many publications a channel keeps; goes with `history_ttl`.", .max = 10000000),       \
-    ROW(p "history_ttl", DURATION, LIVE | IDLE, at(history_ttl_ms),                                \
+    ROW(p "history_ttl", DURATION, LIVE, at(history_ttl_ms),                                \
         "How long it keeps them, in whole seconds; goes with `history_size`."),                    \
-    ROW(p "history_meta_ttl", DURATION, LIVE | IDLE, at(history_meta_ttl_ms),                      \
+    ROW(p "history_meta_ttl", DURATION, LIVE, at(history_meta_ttl_ms),                      \
         "How long a channel's position outlives its history; 0 is `channel.history_meta_ttl`."),   \
-    CHANNEL_BOOL(p, at, force_positioning, IDLE, "Positioning for every subscription."),           \
-    CHANNEL_BOOL(p, at, allow_positioning, IDLE, "Positioning for clients that ask."),             \
-    CHANNEL_BOOL(p, at, force_recovery, IDLE, "Recovery for every subscription."),                 \
-    CHANNEL_BOOL(p, at, allow_recovery, IDLE, "Recovery for clients that ask."),                   \
-    ROW(p "force_recovery_mode", ENUM, LIVE | IDLE, at(force_recovery_mode),                       \
+    CHANNEL_BOOL(p, at, force_positioning, 0, "Positioning for every subscription."),           \
+    CHANNEL_BOOL(p, at, allow_positioning, 0, "Positioning for clients that ask."),             \
+    CHANNEL_BOOL(p, at, force_recovery, 0, "Recovery for every subscription."),                 \
+    CHANNEL_BOOL(p, at, allow_recovery, 0, "Recovery for clients that ask."),                   \
+    ROW(p "force_recovery_mode", ENUM, LIVE, at(force_recovery_mode),                       \
         "What is recovered: all that was missed, or the latest publication.",                      \
         .choices = recovery_names),                                                                \
-    CHANNEL_BOOL(p, at, auto_cache_recover, IDLE,                                                  \
+    CHANNEL_BOOL(p, at, auto_cache_recover, 0,                                                  \
                  "In cache mode, send the latest publication to new subscribers as well."),        \
     CHANNEL_BOOL(p, at, allow_subscribe_for_client, 0, "Users may subscribe without a subscription token."),    \
     CHANNEL_BOOL(p, at, allow_subscribe_for_anonymous, 0, "With the option before, anonymous clients may as well."),            \
@@ -99,12 +99,12 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
     CHANNEL_BOOL(p, at, allow_publish_for_subscriber, 0, "Subscribers may publish."),              \
     CHANNEL_BOOL(p, at, allow_publish_for_anonymous, 0,                                            \
                  "Either of them may be anonymous."),                                              \
-    CHANNEL_BOOL(p, at, allow_presence_for_client, IDLE, "Users may ask for presence."),           \
-    CHANNEL_BOOL(p, at, allow_presence_for_subscriber, IDLE, "Subscribers may ask for it."),       \
-    CHANNEL_BOOL(p, at, allow_presence_for_anonymous, IDLE, "Either of them may be anonymous."),   \
-    CHANNEL_BOOL(p, at, allow_history_for_client, IDLE, "Users may read history."),                \
-    CHANNEL_BOOL(p, at, allow_history_for_subscriber, IDLE, "Subscribers may read it."),           \
-    CHANNEL_BOOL(p, at, allow_history_for_anonymous, IDLE, "Either of them may be anonymous."),    \
+    CHANNEL_BOOL(p, at, allow_presence_for_client, 0, "Users may ask for presence."),           \
+    CHANNEL_BOOL(p, at, allow_presence_for_subscriber, 0, "Subscribers may ask for it."),       \
+    CHANNEL_BOOL(p, at, allow_presence_for_anonymous, 0, "Either of them may be anonymous."),   \
+    CHANNEL_BOOL(p, at, allow_history_for_client, 0, "Users may read history."),                \
+    CHANNEL_BOOL(p, at, allow_history_for_subscriber, 0, "Subscribers may read it."),           \
+    CHANNEL_BOOL(p, at, allow_history_for_anonymous, 0, "Either of them may be anonymous."),    \
     CHANNEL_BOOL(p, at, allow_user_limited_channels, 0,                                            \
                  "Names such as `news#42,43` admit exactly those users."),                         \
     ROW(p "channel_regex", STRING, LIVE, at(channel_regex),                                        \
@@ -112,10 +112,10 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
     ROW(p "publication_data_format", ENUM, LIVE, at(publication_data_format),                      \
         "What a publication must be; `\"\"` is anything but nothing.",                             \
         .choices = data_format_names),                                                             \
-    CHANNEL_BOOL(p, at, allow_tags_filter, IDLE, "Subscribers may filter by tags."),               \
-    ROW(p "allowed_delta_types", STRINGS, LIVE | IDLE, at(allowed_delta_types),                    \
+    CHANNEL_BOOL(p, at, allow_tags_filter, 0, "Subscribers may filter by tags."),                  \
+    ROW(p "allowed_delta_types", STRINGS, LIVE, at(allowed_delta_types),                           \
         "Delta compressions that subscribers may ask for: `fossil`."),                             \
-    CHANNEL_BOOL(p, at, delta_publish, IDLE, "Compute deltas for every publication."),             \
+    CHANNEL_BOOL(p, at, delta_publish, IDLE, "Deltas for all publications; always so here."),      \
     PROXY_ROWS(p, at, subscribe),                                                                  \
     PROXY_ROWS(p, at, publish),                                                                    \
     PROXY_ROWS(p, at, sub_refresh),                                                                \
@@ -183,12 +183,12 @@ static const struct wh_option rows[] = {
     ROW("client.queue_max_size", SIZE, LIVE, AT(client.queue_max_size),
         "Bytes that may wait for a slow client before it is closed (3008).",
         DEFAULT("1MiB"), .min = 1024),
-    ROW("client.presence_update_interval", DURATION, LIVE | IDLE,
+    ROW("client.presence_update_interval", DURATION, LIVE,
         AT(client.presence_update_interval_ms), "How often presence is renewed.",
         DEFAULT("27s"), .min = SECONDS(1)),
     ROW("client.concurrency", INTEGER, LIVE | IDLE, AT(client.concurrency),
         "Commands of one connection that run at once; 0 is in order.", .max = 10000),
-    ROW("client.channel_position_check_delay", DURATION, LIVE | IDLE,
+    ROW("client.channel_position_check_delay", DURATION, LIVE,
         AT(client.channel_position_check_delay_ms),
         "How often a positioned subscription is compared with its stream.",
         DEFAULT("40s"), .min = SECONDS(1)),
@@ -198,10 +198,10 @@ static const struct wh_option rows[] = {
         "Connections to one worker; 0 is no limit.", .max = 100000000),
     ROW("client.connection_rate_limit", INTEGER, LIVE, AT(client.connection_rate_limit),
         "New connections a second to one worker; 0 is no limit.", .max = 100000000),
-    ROW("client.history_max_publication_limit", INTEGER, LIVE | IDLE,
+    ROW("client.history_max_publication_limit", INTEGER, LIVE,
         AT(client.history_max_publication_limit), "Publications in one history reply.",
         DEFAULT("300"), .max = 1000000),
-    ROW("client.recovery_max_publication_limit", INTEGER, LIVE | IDLE,
+    ROW("client.recovery_max_publication_limit", INTEGER, LIVE,
         AT(client.recovery_max_publication_limit), "Publications recovered by one subscribe.",
         DEFAULT("300"), .max = 1000000),
     ROW("client.connect_include_server_time", BOOL, LIVE, AT(client.connect_include_server_time),
@@ -211,11 +211,11 @@ static const struct wh_option rows[] = {
     ROW("client.allowed_origins", STRINGS, LIVE, AT(client.allowed_origins),
         "Pages that may connect besides the hub's own, as `https://*.example.com`; `*` is all.",
         .min = 1, .max = 255),
-    ROW("client.subscribe_to_user_personal_channel.enabled", BOOL, LIVE | IDLE,
+    ROW("client.subscribe_to_user_personal_channel.enabled", BOOL, LIVE,
         AT(client.subscribe_to_user_personal_channel.enabled),
         "Subscribe each user to a channel of their own when they connect."),
     ROW("client.subscribe_to_user_personal_channel.personal_channel_namespace", STRING,
-        LIVE | IDLE, AT(client.subscribe_to_user_personal_channel.personal_channel_namespace),
+        LIVE, AT(client.subscribe_to_user_personal_channel.personal_channel_namespace),
         "The namespace of those channels."),
     ROW("client.subscribe_to_user_personal_channel.single_connection", BOOL, LIVE | IDLE,
         AT(client.subscribe_to_user_personal_channel.single_connection),
@@ -225,7 +225,7 @@ static const struct wh_option rows[] = {
         "Verify subscription tokens with the keys below, not with those of `client.token`."),
     TOKEN_ROWS("client.subscription_token.", AT_SUB_TOKEN),
 
-    ROW("http_api.key", STRING, LIVE | SECRET | IDLE, AT(http_api.key),
+    ROW("http_api.key", STRING, LIVE | SECRET, AT(http_api.key),
         "What backends send as `X-API-Key`."),
 
     ROW("channel.private_prefix", STRING, LIVE, AT(channel.private_prefix),
@@ -238,7 +238,7 @@ static const struct wh_option rows[] = {
         "Separates those users.", DEFAULT(","), .min = 1, .max = 16),
     ROW("channel.max_length", INTEGER, LIVE, AT(channel.max_length),
         "Bytes of a channel's name.", DEFAULT("255"), .min = 1, .max = 4096),
-    ROW("channel.history_meta_ttl", DURATION, LIVE | IDLE, AT(channel.history_meta_ttl_ms),
+    ROW("channel.history_meta_ttl", DURATION, LIVE, AT(channel.history_meta_ttl_ms),
         "How long a channel's position outlives its history.",
         DEFAULT("720h"), .min = SECONDS(1)),
     CHANNEL_ROWS("channel.without_namespace.", AT_PLAIN),

@@ -1,9 +1,11 @@
 /*
- * A table of routes.  Every answer is complete when http_handle returns.
+ * A table of routes.  What has no body is answered before http_handle
+ * returns; what has one is the server API's, which answers when it can.
  */
 #include "hub/http.h"
 
 #include "common/base/alloc.h"
+#include "hub/api.h"
 #include "hub/session.h"
 
 #include <dirent.h>
@@ -152,6 +154,37 @@ void http_files_free(struct http_files *files)
     wh_free(files);
 }
 
+/* Statuses */
+
+const char *http_reason_phrase(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *phrase;
+    } phrases[] = {
+        {200, "OK"},
+        {302, "Found"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {411, "Length Required"},
+        {413, "Content Too Large"},
+        {416, "Range Not Satisfiable"},
+        {426, "Upgrade Required"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {503, "Service Unavailable"},
+    };
+    for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
+        if (phrases[i].status == status)
+            return phrases[i].phrase;
+    return "Error";
+}
+
 /* Routes */
 
 static void respond_text(struct http_response *response, unsigned status, const char *text)
@@ -159,6 +192,13 @@ static void respond_text(struct http_response *response, unsigned status, const 
     response->status = status;
     response->content_type = "text/plain; charset=utf-8";
     wh_buf_append_str(&response->owned, text);
+}
+
+void http_respond_status(struct http_response *response, unsigned status)
+{
+    respond_text(response, status, http_reason_phrase(status));
+    wh_buf_append_char(&response->owned, '\n');
+    response->headers = no_store;
 }
 
 static void handle_livez(struct node *node, struct http_response *response)
@@ -214,6 +254,34 @@ static bool handle_files(const struct http_files *files,
     return true;
 }
 
+bool http_takes_body(const struct http_request *request)
+{
+    return wh_slice_equal_str(request->method, "POST") &&
+           wh_slice_starts_with(request->path, WH_SLICE_LITERAL(API_PREFIX));
+}
+
+bool http_admit(struct node *node,
+                const struct http_request *request,
+                struct http_response *response)
+{
+    unsigned status = api_admit(node, request);
+    metrics_add(node->metrics, METRIC_HTTP_REQUESTS, 1);
+    if (status != 0)
+        http_respond_status(response, status);
+    return status == 0;
+}
+
+void http_start(struct node *node, struct http_exchange *exchange)
+{
+    exchange->response.headers = no_store;
+    api_handle(node, exchange);
+}
+
+void http_respond(struct http_exchange *exchange)
+{
+    exchange->respond(exchange);
+}
+
 void http_handle(struct node *node,
                  const struct http_files *files,
                  const struct http_request *request,
@@ -221,6 +289,11 @@ void http_handle(struct node *node,
 {
     metrics_add(node->metrics, METRIC_HTTP_REQUESTS, 1);
     response->headers = no_store;
+    if (wh_slice_starts_with(request->path, WH_SLICE_LITERAL(API_PREFIX))) {
+        http_respond_status(response, 405);
+        response->headers = "Allow: POST\r\n";
+        return;
+    }
     if (!wh_slice_equal_str(request->method, "GET") &&
         !wh_slice_equal_str(request->method, "HEAD")) {
         respond_text(response, 405, "method not allowed\n");

@@ -221,10 +221,14 @@ void listener_close(struct listener *listener)
 
 void listener_name(int fd, char out_address[LISTENER_ADDRESS_SIZE], uint16_t *out_port)
 {
-    struct sockaddr_storage storage = {0};
-    socklen_t len = sizeof storage;
-    if (getsockname(fd, (struct sockaddr *)&storage, &len) != 0)
-        storage.ss_family = AF_UNSPEC;
-    address_text(&storage, out_address);
-    *out_port = ntohs(((const struct sockaddr_in *)(const void *)&storage)->sin_port);
+    union {
+        struct sockaddr_storage any;
+        struct sockaddr base;
+        struct sockaddr_in v4; /* its port stands where the port of an IPv6 address stands */
+    } name = {0};
+    socklen_t len = sizeof name;
+    if (getsockname(fd, &name.base, &len) != 0)
+        name.any.ss_family = AF_UNSPEC;
+    address_text(&name.any, out_address);
+    *out_port = ntohs(name.v4.sin_port);
 }

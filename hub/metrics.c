@@ -306,13 +306,11 @@ static bool read_proc(pid_t pid, const char *name, char *out, size_t size)
 
 static int64_t resident_bytes_of(pid_t pid)
 {
-    char text[256];
-    long long total = 0;
-    long long resident = 0;
-    if (!read_proc(pid, "statm", text, sizeof text) ||
-        sscanf(text, "%lld %lld", &total, &resident) != 2)
+    char text[256]; /* "<pages in all> <resident pages> …" */
+    if (!read_proc(pid, "statm", text, sizeof text))
         return 0;
-    return (int64_t)resident * sysconf(_SC_PAGESIZE);
+    const char *resident = strchr(text, ' ');
+    return resident ? strtoll(resident, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
 }
 
 /* Clock ticks after boot; 0 when unknown.  Field 22 of stat, counted from the ")" that ends the
@@ -334,11 +332,12 @@ static int64_t boot_time(void)
     FILE *file = fopen("/proc/stat", "re");
     if (!file)
         return 0;
+    static const char name[] = "btime ";
     char line[256];
-    long long seconds = 0;
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "btime %lld", &seconds) == 1)
-            break;
+    int64_t seconds = 0;
+    while (seconds == 0 && fgets(line, sizeof line, file))
+        if (strncmp(line, name, sizeof name - 1) == 0)
+            seconds = strtoll(line + sizeof name - 1, NULL, 10);
     fclose(file);
     return seconds;
 }
@@ -468,10 +467,10 @@ static void write_table(const struct metrics_shared *shared, unsigned which, str
 static void write_process(const struct metrics_shared *shared, struct wh_buf *out)
 {
     struct process_totals totals = process_totals(shared);
+    int64_t started = boot_time() + totals.start_ticks / sysconf(_SC_CLK_TCK);
     write_head(out, "process_start_time_seconds", "gauge",
                "When the oldest process of the hub started, in unix time.");
-    wh_buf_printf(out, "process_start_time_seconds %lld\n",
-                  (long long)(boot_time() + totals.start_ticks / sysconf(_SC_CLK_TCK)));
+    wh_buf_printf(out, "process_start_time_seconds %lld\n", (long long)started);
     write_head(out, "process_resident_memory_bytes", "gauge",
                "Resident memory of all processes of the hub.");
     wh_buf_printf(out, "process_resident_memory_bytes %lld\n", (long long)totals.resident_bytes);

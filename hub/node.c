@@ -10,8 +10,13 @@
  */
 #include "hub/node.h"
 
+#include "common/base/random.h"
 #include "common/protocol/codec.h"
 #include "common/protocol/json.h"
+#include "hub/control.h"
+#include "hub/feed.h"
+#include "hub/presence.h"
+#include "hub/revocations.h"
 #include "hub/session.h"
 
 #include <inttypes.h>
@@ -35,6 +40,7 @@ static void on_turn_end(struct wh_task *task)
             struct session *session = WH_CONTAINER_OF(link, struct session, doomed_link);
             session_close(session, session->doom_code);
         }
+        wh_arena_reset(&node->arena); /* what answers of the broker have used */
         /* Resumed input may have produced more of each. */
     } while (node->replies_to || !wh_list_is_empty(&node->dirty) ||
              !wh_list_is_empty(&node->registry.batches));
@@ -48,7 +54,44 @@ static void on_publication(void *user,
                            bool is_plain)
 {
     struct node *node = user;
-    registry_broadcast(&node->registry, channel, pub, is_plain);
+    registry_publication(&node->registry, channel, pub, is_plain);
+}
+
+static void on_join(void *user,
+                    struct wh_slice channel,
+                    const struct wh_client_info *info,
+                    bool is_leave)
+{
+    struct node *node = user;
+    registry_join(&node->registry, channel, info, is_leave);
+}
+
+static void on_control(void *user, struct wh_slice message)
+{
+    struct node *node = user;
+    control_receive(node->control, message);
+}
+
+/* Who came in while nobody knew which tokens are revoked connects anew, and is checked then. */
+static void recheck_tokens(void *user)
+{
+    struct node *node = user;
+    WH_LIST_EACH(link, &node->sessions)
+    {
+        struct session *session = WH_CONTAINER_OF(link, struct session, link);
+        if (session->is_unchecked)
+            session_doom(session, WH_DISCONNECT_FORCE_RECONNECT);
+    }
+}
+
+/* Publications may have been missed: every channel that must not miss any looks for itself. */
+static void check_feeds(struct node *node)
+{
+    size_t cursor = 0;
+    struct channel *channel;
+    while ((channel = wh_map_next(&node->registry.channels, &cursor)) != NULL)
+        if (channel->feed)
+            feed_link_returned(channel->feed);
 }
 
 static void on_broker_state(void *user, bool is_up, const char *reason)
@@ -59,6 +102,12 @@ static void on_broker_state(void *user, bool is_up, const char *reason)
     if (node->broker_is_up != is_up || (!is_up && strcmp(node->broker_reason, reason) != 0))
         wh_log(is_up ? WH_LOG_INFO : WH_LOG_WARN, "node", is_up ? "broker_up" : "broker_down",
                "broker=%s reason=%s", node->broker ? node->broker->ops->name : "", reason);
+    if (is_up && !node->broker_is_up) {
+        check_feeds(node);
+        control_link_returned(node->control);
+        if (node->config->engine.type == ENGINE_REDIS)
+            revocations_load(node->revocations, node->broker);
+    }
     node->broker_is_up = is_up;
     snprintf(node->broker_reason, sizeof(node->broker_reason), "%s", reason);
 }
@@ -68,20 +117,48 @@ static enum wh_err make_configured_broker(struct node *node,
                                           struct broker **out_broker)
 {
     if (node->config->engine.type == ENGINE_REDIS)
-        return broker_redis_new(node->loop, node->config, node->metrics, events, out_broker);
-    return broker_memory_new(node->loop, events, out_broker);
+        return broker_redis_new(node->loop, node->config, node->id, node->metrics, events,
+                                out_broker);
+    return broker_memory_new(node->loop, node->id, events, out_broker);
 }
 
 static enum wh_err start_broker(struct node *node, node_broker_maker *make_broker)
 {
     struct broker_events events = {
         .on_publication = on_publication,
+        .on_join = on_join,
+        .on_control = on_control,
         .on_state = on_broker_state,
         .user = node,
     };
     node->broker_down_since_ms = wh_loop_now_ms(node->loop);
     snprintf(node->broker_reason, sizeof(node->broker_reason), "connecting");
     return make_broker(node, &events, &node->broker);
+}
+
+static void on_broker_gone(void *user)
+{
+    (void)user; /* of a node that could not start: nobody waits */
+}
+
+/* Presence on Redis speaks through the broker's connection; in memory it stands alone. */
+static enum wh_err start_links(struct node *node, node_broker_maker *make_broker)
+{
+    bool is_redis = node->config->engine.type == ENGINE_REDIS;
+    enum wh_err err = is_redis ? WH_OK : presence_memory_new(node->loop, &node->presence);
+    if (err)
+        return err;
+    err = start_broker(node, make_broker);
+    if (err) {
+        if (node->presence)
+            node->presence->ops->close(node->presence);
+        return err;
+    }
+    if (is_redis)
+        err = presence_redis_new(node->loop, node->broker, &node->presence);
+    if (err)
+        node->broker->ops->close(node->broker, on_broker_gone, NULL);
+    return err;
 }
 
 /* Life */
@@ -100,7 +177,17 @@ static void derived_free(struct derived *derived)
     token_verifier_free(derived->subscription_tokens);
 }
 
+static enum wh_err make_verifier(const struct token_config *config,
+                                 struct jwks_pool *pool,
+                                 struct token_verifier **out_verifier,
+                                 struct wh_buf *out_problem)
+{
+    enum wh_err err = token_verifier_new(config, out_verifier, out_problem);
+    return err ? err : token_verifier_use_jwks(*out_verifier, pool);
+}
+
 static enum wh_err derive(const struct config *config,
+                          struct jwks_pool *pool,
                           struct derived *out_derived,
                           struct wh_buf *out_problem)
 {
@@ -112,9 +199,9 @@ static enum wh_err derive(const struct config *config,
     if (err)
         wh_buf_printf(out_problem, "channel rules: %s", wh_err_text(err));
     if (err == WH_OK)
-        err = token_verifier_new(&config->client.token, &derived.connection_tokens, out_problem);
+        err = make_verifier(&config->client.token, pool, &derived.connection_tokens, out_problem);
     if (err == WH_OK)
-        err = token_verifier_new(subscription, &derived.subscription_tokens, out_problem);
+        err = make_verifier(subscription, pool, &derived.subscription_tokens, out_problem);
     if (err) {
         derived_free(&derived);
         return err;
@@ -156,10 +243,16 @@ enum wh_err node_init_with(struct node *node,
                            struct wh_buf *out_problem)
 {
     struct derived derived;
-    enum wh_err err = derive(config, &derived, out_problem);
-    if (err)
+    struct jwks_pool *pool = NULL;
+    enum wh_err err = jwks_pool_new(loop, &jwks_default_times, &pool);
+    if (err == WH_OK)
+        err = derive(config, pool, &derived, out_problem);
+    if (err) {
+        jwks_pool_free(pool);
         return err;
-    *node = (struct node){.loop = loop, .metrics = metrics, .metrics_shared = shared};
+    }
+    *node = (struct node){.loop = loop, .metrics = metrics, .metrics_shared = shared, .jwks = pool};
+    wh_random_uuid_v4(node->id);
     adopt(node, config, &derived);
     registry_init(&node->registry, node);
     wh_list_init(&node->sessions);
@@ -170,7 +263,13 @@ enum wh_err node_init_with(struct node *node,
     wh_loop_at_turn_end(loop, &node->at_turn_end); /* before the broker's own: it writes last */
     err = make_ping_frames(node);
     if (err == WH_OK)
-        err = start_broker(node, make_broker);
+        err = revocations_new(loop, config->engine.type != ENGINE_REDIS, &node->revocations);
+    if (err == WH_OK)
+        revocations_on_first_list(node->revocations, recheck_tokens, node);
+    if (err == WH_OK)
+        err = control_new(node, &node->control);
+    if (err == WH_OK)
+        err = start_links(node, make_broker);
     if (err) {
         wh_buf_printf(out_problem, "cannot start: %s", wh_err_text(err));
         node_deinit(node);
@@ -199,13 +298,19 @@ void node_close(struct node *node, void (*closed)(void *user), void *user)
 {
     node->phase = NODE_STOPPED;
     wh_loop_timer_stop(node->loop, &node->drain_timer);
+    control_close(node->control);
+    revocations_stop(node->revocations);
     close_sessions(node, WH_DISCONNECT_SHUTDOWN);
+    node->presence->ops->close(node->presence);
+    jwks_pool_close(node->jwks);
     node->broker->ops->close(node->broker, closed, user);
 }
 
 void node_deinit(struct node *node)
 {
     wh_task_cancel(&node->at_turn_end);
+    control_free(node->control);
+    revocations_free(node->revocations);
     registry_deinit(&node->registry);
     for (int i = 0; i < WH_ENCODING_COUNT; i++)
         wh_frame_unref(node->ping_frames[i]);
@@ -214,6 +319,7 @@ void node_deinit(struct node *node)
     wh_buf_deinit(&node->replies);
     derived_free(
         &(struct derived){node->rules, node->connection_tokens, node->subscription_tokens});
+    jwks_pool_free(node->jwks);
 }
 
 /* Reload */
@@ -224,7 +330,7 @@ static const struct channel_options nothing_allowed;
 enum wh_err node_reload(struct node *node, const struct config *config, struct wh_buf *out_problem)
 {
     struct derived derived;
-    enum wh_err err = derive(config, &derived, out_problem);
+    enum wh_err err = derive(config, node->jwks, &derived, out_problem);
     if (err)
         return err;
     struct derived old = {node->rules, node->connection_tokens, node->subscription_tokens};
@@ -271,6 +377,10 @@ static void on_drain_timer(struct wh_timer *timer)
     }
     if (node->session_count > 0) {
         wh_loop_timer_start(node->loop, timer, DRAIN_STEP_MS);
+        return;
+    }
+    if (control_leave(node->control)) { /* gives the goodbye a turn to get out */
+        wh_loop_timer_start(node->loop, timer, 1);
         return;
     }
     node->drained(node->drained_user);

@@ -28,15 +28,20 @@ enum node_phase {
 };
 
 struct node {
+    char id[37]; /* a UUID: this worker's address among all */
     struct wh_loop *loop;
     const struct config *config; /* borrowed; replaced by node_reload */
     struct channel_rules *rules;
+    struct jwks_pool *jwks; /* keys that the verifiers fetch; outlives a reload */
     struct token_verifier *connection_tokens;
     struct token_verifier *subscription_tokens;
     struct metrics *metrics;
     struct metrics_shared *metrics_shared;
     struct registry registry;
     struct broker *broker;
+    struct presence *presence;
+    struct control *control;
+    struct revocations *revocations;
     bool broker_is_up;
     char broker_reason[128]; /* why it is down */
     uint64_t broker_down_since_ms;

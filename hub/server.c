@@ -2,8 +2,7 @@
  * libwebsockets, driven for fan-out.
  *
  * A connection is a struct connection for each WebSocket, made when lws says
- * ESTABLISHED and freed when it says CLOSED; plain HTTP requests are answered
- * at once and keep nothing.
+ * ESTABLISHED and freed when it says CLOSED; plain HTTP is in server_http.c.
  *
  * Writing: lws' documented way (ask for a callback, write one message in it)
  * costs several epoll_ctl calls a message.  A session's bytes are ready
@@ -29,6 +28,7 @@
 #include "hub/http.h"
 #include "hub/limits.h"
 #include "hub/pem_file.h"
+#include "hub/server_http.h"
 #include "hub/session.h"
 
 #include <errno.h>
@@ -80,14 +80,13 @@ struct server {
     struct node *node;
     struct lws_context *context;
     struct lws_vhost *vhost;
-    struct http_files *files;
+    struct server_http http;
     struct acceptor acceptors[4];
     size_t acceptor_count;
     int reserve_fd; /* given up to turn away newcomers politely when descriptors run out */
     size_t connection_count;
     struct wh_timer accept_pause;
     struct token_bucket rate; /* client.connection_rate_limit */
-    bool is_accepting;
     bool is_closed;
 };
 
@@ -218,22 +217,6 @@ static const struct transport_ops connection_ops = {
 
 /* Handshake */
 
-/* The value without white space around it, "" when absent; false when it does not fit. */
-static bool copy_header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
-{
-    out[0] = '\0';
-    if (lws_hdr_total_length(wsi, token) == 0)
-        return true;
-    int len = lws_hdr_copy(wsi, out, (int)size, token);
-    if (len < 0)
-        return false;
-    while (len > 0 && (out[len - 1] == ' ' || out[len - 1] == '\t'))
-        out[--len] = '\0';
-    size_t blanks = strspn(out, " \t");
-    memmove(out, out + blanks, (size_t)len - blanks + 1);
-    return true;
-}
-
 static void read_handshake(struct lws *wsi, struct handshake *out)
 {
     const struct {
@@ -253,7 +236,7 @@ static void read_handshake(struct lws *wsi, struct handshake *out)
     };
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (!copy_header(wsi, rows[i].token, rows[i].value, rows[i].size))
+        if (!server_http_header(wsi, rows[i].token, rows[i].value, rows[i].size))
             out->is_cut = true;
     snprintf(out->method, sizeof(out->method), "%s", out->path[0] ? "GET" : "other");
 }
@@ -279,7 +262,7 @@ static struct refusal admit(struct server *server, struct lws *wsi)
     if (refusal.status != 0)
         return refusal;
     uint64_t limit = config->client.connection_limit;
-    if (!server->is_accepting)
+    if (!server->http.is_accepting)
         return (struct refusal){503, "shutting down\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
     if (limit && server->connection_count >= limit)
         return (struct refusal){503, "connection limit\n", METRIC_CONNECTIONS_REFUSED_LIMIT};
@@ -408,81 +391,7 @@ static int on_peer_close(struct connection *connection, const unsigned char *in,
     return -1; /* both have said it: TCP ends as soon as what lws holds has gone */
 }
 
-/* HTTP */
-
-static struct wh_slice method_of(struct lws *wsi)
-{
-    char *uri;
-    int len;
-    switch (lws_http_get_uri_and_method(wsi, &uri, &len)) {
-    case LWSHUMETH_GET:
-        return WH_SLICE_LITERAL("GET");
-    case LWSHUMETH_HEAD:
-        return WH_SLICE_LITERAL("HEAD");
-    default:
-        return WH_SLICE_LITERAL("other");
-    }
-}
-
-static const char *reason_phrase(unsigned status)
-{
-    static const struct {
-        unsigned status;
-        const char *phrase;
-    } phrases[] = {
-        {200, "OK"},
-        {302, "Found"},
-        {400, "Bad Request"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {426, "Upgrade Required"},
-        {431, "Request Header Fields Too Large"},
-        {503, "Service Unavailable"},
-    };
-    for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
-        if (phrases[i].status == status)
-            return phrases[i].phrase;
-    return "Error";
-}
-
-static int send_response(struct lws *wsi,
-                         const struct http_response *response,
-                         bool has_body,
-                         bool keep_alive)
-{
-    struct wh_buf head = {0};
-    struct wh_slice body = response->body.ptr ? response->body : wh_buf_slice(&response->owned);
-    wh_buf_append(&head, "0123456789abcdef", LWS_PRE); /* room that lws wants before the bytes */
-    wh_buf_printf(&head, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
-                  response->status, reason_phrase(response->status), response->content_type,
-                  body.len, response->headers ? response->headers : "",
-                  keep_alive ? "" : "Connection: close\r\n");
-    if (has_body)
-        wh_buf_append_slice(&head, body);
-    int result = -1;
-    if (wh_buf_error(&head) == WH_OK)
-        result = lws_write(wsi, (unsigned char *)head.ptr + LWS_PRE, head.len - LWS_PRE,
-                           LWS_WRITE_HTTP_FINAL);
-    wh_buf_deinit(&head);
-    if (result < 0 || !keep_alive)
-        return -1;
-    return lws_http_transaction_completed(wsi) ? -1 : 0;
-}
-
-static int on_http(struct server *server, struct lws *wsi, const char *path)
-{
-    /* No route takes a body, and lws reads Content-Length without checking it: do not go on. */
-    bool keep_alive =
-        lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) == 0 && server->is_accepting;
-    struct http_request request = {.method = method_of(wsi), .path = wh_slice_from_str(path)};
-    struct http_response response = {0};
-    http_handle(server->node, server->files, &request, &response);
-    bool has_body = !wh_slice_equal_str(request.method, "HEAD");
-    int result = send_response(wsi, &response, has_body, keep_alive);
-    wh_buf_deinit(&response.owned);
-    return result;
-}
+/* Events */
 
 static int on_upgrade(struct server *server, struct lws *wsi)
 {
@@ -499,8 +408,17 @@ static int on_upgrade(struct server *server, struct lws *wsi)
         .headers = refusal.status == 426 ? "Sec-WebSocket-Version: 13\r\n" : NULL,
         .body = wh_slice_from_str(refusal.text),
     };
-    (void)send_response(wsi, &response, true, false);
+    (void)server_http_send(wsi, &response, true, false);
     return -1;
+}
+
+/* Of a connection's event.  Only events of the context itself can come before it has a server. */
+static struct server *server_of(struct lws *wsi)
+{
+    struct lws_context *context = lws_get_context(wsi);
+    struct server *server = context ? lws_context_user(context) : NULL;
+    WH_ASSERT(server != NULL);
+    return server;
 }
 
 static int on_lws_event(struct lws *wsi,
@@ -509,17 +427,24 @@ static int on_lws_event(struct lws *wsi,
                         void *in,
                         size_t len)
 {
-    struct lws_context *context = lws_get_context(wsi);
-    struct server *server = context ? lws_context_user(context) : NULL;
     struct connection *connection = NULL;
     (void)user;
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        return on_http(server, wsi, in);
+        return server_http_request(&server_of(wsi)->http, wsi, in);
+    case LWS_CALLBACK_HTTP_BODY:
+        return server_http_body(wsi, in, len);
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return server_http_body_end(wsi);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return server_http_writeable(wsi);
+    case LWS_CALLBACK_CLOSED_HTTP:
+        server_http_closed(wsi);
+        return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: /* `in` may dangle in this version: not looked at */
-        return on_upgrade(server, wsi);
+        return on_upgrade(server_of(wsi), wsi);
     case LWS_CALLBACK_ESTABLISHED:
-        return on_established(server, wsi);
+        return on_established(server_of(wsi), wsi);
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_SERVER_WRITEABLE:
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
@@ -629,7 +554,7 @@ static enum wh_err acceptor_open(struct server *server, int fd)
 void server_stop_accepting(struct server *server)
 {
     wh_loop_timer_stop(server->node->loop, &server->accept_pause);
-    server->is_accepting = false;
+    server->http.is_accepting = false;
     for (size_t i = 0; i < server->acceptor_count; i++) {
         struct acceptor *acceptor = &server->acceptors[i];
         if (!acceptor->is_open)
@@ -745,7 +670,7 @@ static enum wh_err load_demo(struct server *server, struct wh_buf *out_problem)
         wh_buf_append_str(out_problem, "demo.enabled needs demo.dir, the folder of the page");
         return WH_EINVAL;
     }
-    enum wh_err err = http_files_load(config->demo.dir, &server->files);
+    enum wh_err err = http_files_load(config->demo.dir, &server->http.files);
     if (err)
         wh_buf_printf(out_problem, "demo.dir: %s: %s", config->demo.dir, wh_err_text(err));
     return err ? WH_EINVAL : WH_OK;
@@ -761,7 +686,7 @@ enum wh_err server_new(struct node *node,
     if (server == NULL)
         return WH_ENOMEM;
     server->node = node;
-    server->is_accepting = true;
+    server->http = (struct server_http){.node = node, .is_accepting = true};
     server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     wh_timer_init(&server->accept_pause, on_accept_pause);
     enum wh_err err = load_demo(server, out_problem);
@@ -791,7 +716,7 @@ void server_close(struct server *server)
 
 void server_free(struct server *server)
 {
-    http_files_free(server->files);
+    http_files_free(server->http.files);
     if (server->reserve_fd >= 0)
         close(server->reserve_fd);
     wh_free(server);

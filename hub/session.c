@@ -16,6 +16,7 @@
 #include "common/base/random.h"
 #include "common/protocol/codec.h"
 #include "hub/command.h"
+#include "hub/subscribe.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ enum {
 };
 
 static void on_timer(struct wh_timer *timer);
+static void on_keys(struct jwks_waiter *waiter);
 
 /* Queue */
 
@@ -97,6 +99,7 @@ enum wh_err session_open(struct node *node,
     wh_list_init(&session->subscriptions);
     wh_list_init(&session->pending);
     wh_timer_init(&session->timer, on_timer);
+    jwks_waiter_init(&session->key_waiter, on_keys);
     wh_list_push_back(&node->sessions, &session->link);
     node->session_count++;
     wh_loop_timer_start(node->loop, &session->timer, node->config->client.stale_close_delay_ms);
@@ -116,7 +119,7 @@ static void detach(struct session *session)
     session->state = SESSION_CLOSING;
     command_abandon(session);
     WH_LIST_EACH(link, &session->subscriptions)
-    registry_remove(&node->registry, WH_CONTAINER_OF(link, struct subscription, session_link));
+    subscription_end(WH_CONTAINER_OF(link, struct subscription, session_link), 0);
     registry_detach_user(&node->registry, session);
     wh_list_remove(&session->link);
     wh_list_remove(&session->doomed_link);
@@ -130,7 +133,9 @@ static void close_transport(struct session *session, uint64_t timeout_ms)
     wh_loop_timer_stop(session->node->loop, &session->timer);
     wh_list_remove(&session->dirty_link);
     queue_clear(session);
-    transport->ops->close(transport, session->doom_code, wh_code_text(session->doom_code),
+    transport->ops->close(transport, session->doom_code,
+                          session->close_reason ? session->close_reason
+                                                : wh_code_text(session->doom_code),
                           timeout_ms);
 }
 
@@ -159,6 +164,17 @@ void session_close(struct session *session, uint32_t code)
     session_flush(session);
 }
 
+void session_close_with(struct session *session, uint32_t code, struct wh_slice reason)
+{
+    if (session->state == SESSION_CLOSING)
+        return;
+    if (reason.len > 0 && (session->close_reason = wh_malloc(reason.len + 1)) != NULL) {
+        memcpy(session->close_reason, reason.ptr, reason.len);
+        session->close_reason[reason.len] = '\0';
+    }
+    session_close(session, code);
+}
+
 void session_doom(struct session *session, uint32_t code)
 {
     if (session->state == SESSION_CLOSING || !wh_list_is_empty(&session->doomed_link))
@@ -179,6 +195,7 @@ void session_transport_closed(struct session *session)
     queue_clear(session);
     wh_buf_deinit(&session->held);
     wh_free((void *)session->conn_info.bytes.ptr);
+    wh_free(session->close_reason);
     wh_free(session);
 }
 
@@ -234,22 +251,16 @@ static void write_now(struct session *session, struct wh_slice wire)
         session_doom(session, WH_DISCONNECT_SLOW);
 }
 
-void session_deliver(struct session *session, struct wh_slice wire, struct wh_frame **shared)
+void session_deliver(struct session *session, struct wh_frame *frame)
 {
     if (!wh_list_is_empty(&session->doomed_link)) /* it may have missed something: no gaps */
         return;
     if (session->node->replies_to == session)
         session_end_replies(session->node);
-    if (session->queue.count == 0 && !session->transport->is_busy) {
-        if (session->state != SESSION_CLOSING)
-            write_now(session, wire);
-        return;
-    }
-    if (*shared == NULL && wh_frame_pack(wire, shared)) {
-        session_doom(session, WH_DISCONNECT_SERVER_ERROR);
-        return;
-    }
-    enqueue(session, *shared);
+    if (session->queue.count > 0 || session->transport->is_busy)
+        enqueue(session, frame);
+    else if (session->state != SESSION_CLOSING)
+        write_now(session, wh_slice(frame->bytes, frame->len));
 }
 
 /* Put as many queued frames as one write takes into node->scratch and drop them. */
@@ -365,7 +376,7 @@ void session_reply_error(struct session *session, uint32_t id, enum wh_code code
 
 /* Input */
 
-/* Reading stops while too much waits to be written or for the broker. */
+/* Reading stops while too much waits to be written or for the broker, or a token for its key. */
 static bool is_congested(const struct session *session)
 {
     const struct node *node = session->node;
@@ -373,7 +384,7 @@ static bool is_congested(const struct session *session)
     if (node->replies_to == session) /* they queue at the end of the turn at the latest */
         waiting += node->replies.len;
     return waiting > node->config->client.queue_max_size / 2 ||
-           session->pending_count >= PENDING_MAX;
+           session->pending_count >= PENDING_MAX || jwks_waiter_is_waiting(&session->key_waiter);
 }
 
 static void hold(struct session *session, struct wh_slice rest)
@@ -483,6 +494,12 @@ void session_resume(struct session *session)
     }
 }
 
+/* What held the input up is executed now, inside this call: so its answer is final. */
+static void on_keys(struct jwks_waiter *waiter)
+{
+    session_resume(WH_CONTAINER_OF(waiter, struct session, key_waiter));
+}
+
 /* Time */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -509,6 +526,7 @@ static void schedule(struct session *session)
         due = earlier(due, wall_to_monotonic(session, session->expire_at,
                                              node->config->client.expired_close_delay_ms));
     due = earlier(due, session->subs_check_at_ms);
+    due = earlier(due, session->presence_at_ms);
     if (due == 0) {
         wh_loop_timer_stop(node->loop, &session->timer);
         return;
@@ -546,14 +564,11 @@ static void check_subscriptions(struct session *session, uint64_t now)
             any = true;
             continue;
         }
-        struct wh_unsubscribe_push push = {
-            .code = WH_UNSUBSCRIBE_EXPIRED,
-            .reason = wh_slice_from_str(wh_code_text(WH_UNSUBSCRIBE_EXPIRED)),
-        };
-        session_push(session, &(struct wh_push){.channel = subscription->channel->name,
-                                                .unsubscribe = &push});
-        metrics_count_code(node->metrics, METRIC_UNSUBSCRIBES, WH_UNSUBSCRIBE_EXPIRED);
-        registry_remove(&node->registry, subscription);
+        if (subscription->is_server_side) {
+            session_close(session, WH_DISCONNECT_SUB_EXPIRED);
+            return;
+        }
+        subscription_end(subscription, WH_UNSUBSCRIBE_EXPIRED);
     }
     session->subs_check_at_ms = any ? now + SUBS_CHECK_MS : 0;
 }
@@ -592,6 +607,12 @@ static void on_timer(struct wh_timer *timer)
     }
     if (session->subs_check_at_ms && now >= session->subs_check_at_ms)
         check_subscriptions(session, now);
+    if (session->state != SESSION_READY)
+        return;
+    if (session->presence_at_ms && now >= session->presence_at_ms) {
+        subscription_renew_presence(session);
+        session->presence_at_ms = now + node->config->client.presence_update_interval_ms;
+    }
     schedule(session);
 }
 
@@ -616,16 +637,24 @@ void session_refuse(struct session *session)
 
 void session_reschedule(struct session *session)
 {
+    uint64_t now = wh_loop_now_ms(session->node->loop);
+    uint64_t renewal_ms = session->node->config->client.presence_update_interval_ms;
     uint64_t check_at_ms = 0;
+    bool is_present = false;
     WH_LIST_EACH(link, &session->subscriptions)
     {
         struct subscription *subscription =
             WH_CONTAINER_OF(link, struct subscription, session_link);
         if (subscription->expire_at)
-            check_at_ms = wh_loop_now_ms(session->node->loop) + SUBS_CHECK_MS;
+            check_at_ms = now + SUBS_CHECK_MS;
+        is_present |= subscription->has_presence;
     }
     /* A look already planned stays: a client that keeps coming here must not put it off. */
     session->subs_check_at_ms = check_at_ms ? earlier(session->subs_check_at_ms, check_at_ms) : 0;
+    if (!is_present)
+        session->presence_at_ms = 0;
+    else if (session->presence_at_ms == 0) /* anywhere in an interval, so that they spread */
+        session->presence_at_ms = now + renewal_ms / 2 + wh_random_below(renewal_ms / 2);
     if (session->state == SESSION_READY)
         schedule(session);
 }

@@ -36,6 +36,7 @@ struct session {
     enum wh_encoding encoding;
     enum session_state state;
     bool pong_due;                /* a ping is unanswered */
+    bool is_unchecked;            /* came in before the list of revoked tokens was known */
     bool input_held;              /* the transport was told to stop reading */
     bool is_running;              /* inside session_receive: input is not resumed recursively */
     struct wh_list doomed_link;   /* node->doomed; near the top, for each delivery asks for it */
@@ -46,16 +47,19 @@ struct session {
     uint32_t subscription_count;
     struct wh_list pending; /* struct pending: commands not answered yet, in order */
     uint32_t pending_count;
+    struct jwks_waiter key_waiter; /* the first held message waits for the key of its token */
     struct session_queue queue;
     struct wh_buf held; /* messages that wait, each behind its length */
     struct wh_timer timer;
     uint64_t ping_at_ms; /* monotonic; 0 = no pings */
     uint64_t pong_by_ms;
     uint64_t subs_check_at_ms; /* next look at expiring subscriptions; 0 = none expire */
+    uint64_t presence_at_ms;   /* next renewal of presence entries; 0 = none */
     int64_t expire_at;         /* unix seconds; 0 = never */
     struct user *user;         /* NULL before connect */
     uint64_t opened_ms;
     uint32_t doom_code; /* why it is on node->doomed */
+    char *close_reason; /* owned; NULL = the text of doom_code */
     char id[37];
     struct wh_payload conn_info; /* bytes owned */
     char peer[48];               /* remote address, for the log */
@@ -81,6 +85,10 @@ void session_transport_closed(struct session *session);
  * leaves all lists now and is freed when the transport has closed. */
 void session_close(struct session *session, uint32_t code);
 
+/* The same with a text of the caller's own, at most 123 bytes of which are sent; "" = the code's.
+ */
+void session_close_with(struct session *session, uint32_t code, struct wh_slice reason);
+
 /* The same from inside a walk over sessions or subscribers: at the end of the turn. */
 void session_doom(struct session *session, uint32_t code);
 
@@ -90,11 +98,8 @@ void session_doom(struct session *session, uint32_t code);
  */
 void session_send(struct session *session, struct wh_frame *frame);
 
-/*
- * Write ready frames now if nothing is queued before them, else queue them.  `*shared` is the
- * frame made of `wire` for those who must queue, made by the first who needs it (NULL before).
- */
-void session_deliver(struct session *session, struct wh_slice wire, struct wh_frame **shared);
+/* Write `frame` now if nothing is queued before it, else queue it with a reference of its own. */
+void session_deliver(struct session *session, struct wh_frame *frame);
 
 /* Encode and queue a reply or push; consecutive ones share one WebSocket message.  A payload that
  * this encoding cannot show closes the session with 3506. */
@@ -114,7 +119,7 @@ void session_ready(struct session *session);
 /* connect was refused with an error reply: close with it unless the client does so first. */
 void session_refuse(struct session *session);
 
-/* expire_at or a subscription's expiry changed. */
+/* expire_at, a subscription's expiry or its presence changed. */
 void session_reschedule(struct session *session);
 
 /* A command finished that others waited for: go on with the held input. */

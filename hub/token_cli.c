@@ -8,6 +8,7 @@
  */
 #include "common/base/base64.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/protocol/json.h"
 #include "hub/auth.h"
 #include "hub/token_key.h"
@@ -449,7 +450,7 @@ static const struct {
 } verdicts[] = {
     {"format", "it is not a JWT: three base64url parts, the first two JSON"},
     {"algorithm", "its algorithm is unknown here or does not fit the configured key"},
-    {"no_key", "no key is configured for its algorithm"},
+    {"no_key", "no key is configured for its algorithm, or its kid is not in the key set"},
     {"signature", "the signature is not of the configured key, or the payload is no JSON"},
     {"claims", "a claim that the hub reads has a wrong type or value"},
     {"audience", "it is meant for another audience"},
@@ -540,27 +541,80 @@ static struct token_verifier *make_verifier(const struct options *options,
     return verifier;
 }
 
-static int check_as(const struct token_verifier *verifier,
-                    enum token_kind kind,
-                    struct wh_slice token,
-                    struct wh_arena *arena)
+static int check_now(const struct token_verifier *verifier,
+                     enum token_kind kind,
+                     struct wh_slice token,
+                     struct wh_arena *arena)
 {
     struct token_signature signature;
     struct token_claims claims;
     const char *reason = "";
     int64_t now_s = wh_clock_wall_s();
-    if (token_verify_signature(verifier, token, now_s, arena, &signature, &reason))
+    enum wh_err err = token_verify_signature(verifier, token, now_s, arena, &signature, &reason);
+    if (err == WH_EUNAVAILABLE) {
+        fprintf(stderr, "wirehub check-token: cannot fetch the keys: %s\n",
+                token_verifier_problem(verifier));
+        return EXIT_USAGE;
+    }
+    if (err)
         return tell_invalid(reason);
     printf("kind:    %s token\n", kind == TOKEN_CONNECTION ? "connection" : "subscription");
     printf("key:     %s (%s)\n", signature.key_name, signature.algorithm);
     printf("claims:  %.*s\n", WH_SLICE_ARGS(signature.payload));
-    enum wh_err err = token_verify(verifier, kind, token, now_s, arena, &claims, &reason);
+    err = token_verify(verifier, kind, token, now_s, arena, &claims, &reason);
     if (err == WH_OK || err == WH_EEXPIRED)
         print_claims(&claims, now_s);
     if (err)
         return tell_invalid(reason);
     printf("verdict: valid\n");
     return EXIT_VALID;
+}
+
+/* One check that may have to fetch a key first. */
+struct check {
+    struct wh_loop loop;
+    struct jwks_waiter waiter;
+    struct token_verifier *verifier;
+    enum token_kind kind;
+    struct wh_slice token;
+    struct wh_arena *arena;
+    int status;
+};
+
+static void on_keys(struct jwks_waiter *waiter)
+{
+    struct check *check = WH_CONTAINER_OF(waiter, struct check, waiter);
+    check->status = check_now(check->verifier, check->kind, check->token, check->arena);
+    wh_loop_stop(&check->loop);
+}
+
+/* Frees `verifier`.  The answer is there, at the latest, when the fetch has timed out. */
+static int check_as(struct token_verifier *verifier,
+                    enum token_kind kind,
+                    struct wh_slice token,
+                    struct wh_arena *arena)
+{
+    static struct check check; /* the loop is large */
+    struct jwks_pool *pool = NULL;
+    check = (struct check){.verifier = verifier, .kind = kind, .token = token, .arena = arena};
+    check.status = EXIT_USAGE;
+    jwks_waiter_init(&check.waiter, on_keys);
+    if (wh_loop_init(&check.loop)) {
+        token_verifier_free(verifier);
+        return EXIT_USAGE;
+    }
+    wh_log_set_level(WH_LOG_NONE); /* what is wrong is told on standard error */
+    if (!jwks_pool_new(&check.loop, &jwks_default_times, &pool) &&
+        !token_verifier_use_jwks(verifier, pool)) {
+        if (token_verifier_wait(verifier, token, arena, &check.waiter))
+            wh_loop_run(&check.loop);
+        else
+            check.status = check_now(verifier, kind, token, arena);
+    }
+    token_verifier_free(verifier);
+    jwks_pool_free(pool);
+    wh_loop_deinit(&check.loop);
+    return check.status;
 }
 
 /* The kind that the payload claims to be; it decides which keys are asked. */
@@ -635,7 +689,6 @@ static int check(const struct options *options, struct wh_slice token)
     enum token_kind kind = guess_kind(token, &arena);
     struct token_verifier *verifier = load_verifier(options, kind);
     int status = verifier ? check_as(verifier, kind, token, &arena) : EXIT_USAGE;
-    token_verifier_free(verifier);
     wh_arena_deinit(&arena);
     return status;
 }

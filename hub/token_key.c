@@ -18,9 +18,10 @@
 #include <stdlib.h>
 
 static const struct token_algorithm algorithms[] = {
-    {"HS256", TOKEN_FAMILY_HMAC}, {"HS384", TOKEN_FAMILY_HMAC}, {"HS512", TOKEN_FAMILY_HMAC},
-    {"RS256", TOKEN_FAMILY_RSA},  {"RS384", TOKEN_FAMILY_RSA},  {"RS512", TOKEN_FAMILY_RSA},
-    {"ES256", TOKEN_FAMILY_EC},   {"ES384", TOKEN_FAMILY_EC},   {"ES512", TOKEN_FAMILY_EC},
+    {"HS256", TOKEN_FAMILY_HMAC},  {"HS384", TOKEN_FAMILY_HMAC}, {"HS512", TOKEN_FAMILY_HMAC},
+    {"RS256", TOKEN_FAMILY_RSA},   {"RS384", TOKEN_FAMILY_RSA},  {"RS512", TOKEN_FAMILY_RSA},
+    {"ES256", TOKEN_FAMILY_EC},    {"ES384", TOKEN_FAMILY_EC},   {"ES512", TOKEN_FAMILY_EC},
+    {"EdDSA", TOKEN_FAMILY_EDDSA},
 };
 
 /* ES256 is P-256 with SHA-256 and nothing else (RFC 7518 §3.4); so for the other two. */
@@ -51,6 +52,7 @@ void token_key_deinit(struct token_key *key)
     if (key->text)
         OPENSSL_cleanse(key->text, key->len);
     free(key->text);
+    EVP_PKEY_free(key->pkey);
     *key = (struct token_key){0};
 }
 
@@ -246,6 +248,28 @@ enum wh_err token_key_init_public(struct token_key *key,
     key->name = name;
     enum wh_err err = init_public(key, family, bio, problem);
     BIO_free(bio);
+    ERR_clear_error();
+    if (err)
+        token_key_deinit(key);
+    return err;
+}
+
+enum wh_err token_key_init_pkey(struct token_key *key,
+                                const char *name,
+                                EVP_PKEY *pkey,
+                                struct wh_buf *problem)
+{
+    enum wh_err err = WH_OK;
+    key->name = name;
+    if (EVP_PKEY_get_base_id(pkey) == EVP_PKEY_ED25519) {
+        key->family = TOKEN_FAMILY_EDDSA;
+        EVP_PKEY_up_ref(pkey);
+        key->pkey = pkey;
+    } else {
+        err = check_key(key, pkey, problem);
+    }
+    if (!err)
+        err = set_public_text(key, pkey);
     ERR_clear_error();
     if (err)
         token_key_deinit(key);

@@ -8,9 +8,11 @@
 
 #include "common/base/buf.h"
 
+#include <openssl/types.h>
+
 #include <stdint.h>
 
-enum token_family { TOKEN_FAMILY_HMAC, TOKEN_FAMILY_RSA, TOKEN_FAMILY_EC };
+enum token_family { TOKEN_FAMILY_HMAC, TOKEN_FAMILY_RSA, TOKEN_FAMILY_EC, TOKEN_FAMILY_EDDSA };
 
 enum {
     TOKEN_RSA_BITS_MIN = 2048,    /* RFC 7518 §3.3 */
@@ -18,18 +20,20 @@ enum {
 };
 
 struct token_algorithm {
-    const char *name; /* RFC 7518 §3.1, case-sensitive */
+    const char *name; /* RFC 7518 §3.1, RFC 8037 §3.1; case-sensitive */
     enum token_family family;
 };
 
-/* NULL for anything that is not exactly one of the nine names: "none" and "hs256" are not. */
+/* NULL for anything that is not exactly one of the ten names: "none" and "hs256" are not. */
 const struct token_algorithm *token_algorithm_find(struct wh_slice name);
 
 struct token_key {
     const char *name; /* the option or file it came from, for people; borrowed */
     enum token_family family;
-    const struct token_algorithm *only; /* EC: the one algorithm of the curve; else NULL = family */
+    const struct token_algorithm *only; /* the one of the curve, or that its issuer pins; NULL =
+                                           all of the family */
     char *text;                         /* secret bytes or canonical PEM, NUL behind; owned */
+    EVP_PKEY *pkey;                     /* EdDSA, which libjwt does not know; else NULL; owned */
     size_t len;
     int64_t valid_until_s; /* unix seconds; 0 = for ever */
 };
@@ -56,6 +60,12 @@ WH_MUST_CHECK enum wh_err token_key_init_private(struct token_key *key,
                                                  const char *name,
                                                  const char *pem,
                                                  struct wh_buf *problem);
+
+/* A public RSA, EC or Ed25519 key that is already OpenSSL's, which is only borrowed. */
+WH_MUST_CHECK enum wh_err token_key_init_pkey(struct token_key *key,
+                                              const char *name,
+                                              EVP_PKEY *pkey,
+                                              struct wh_buf *problem);
 
 /* Whether `pem` starts with a public EC key: which of the two options it belongs to. */
 bool token_key_is_ec(const char *pem);

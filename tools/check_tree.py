@@ -17,6 +17,7 @@ HEADERS = {
     r"jwt\.h": r"hub/(auth|token)\w*\.[ch]$",
     r"yaml\.h": r"hub/config\w*\.[ch]$",
     r"hiredis/.*|hiredis\.h": r"common/io/|tests/",
+    r"curl/.*": r"common/io/",
     r"msgpack(\.h|/.*)": r"common/protocol/|tests/",
     r"uv\.h": r"common/io/|hub/|tests/",
     r"jansson\.h": r"hub/config\w*\.[ch]$|hub/(auth|token)\w*\.[ch]$|tests/",

@@ -193,7 +193,7 @@ def folder(path, preset, seconds):
 SUITES = {
     "unit": lambda: ctest("debug") + ctest("release"),
     "integration": lambda: folder("tests/integration", "debug", 420),
-    "conformance": lambda: folder("tests/conformance", "debug", 180),
+    "conformance": lambda: folder("tests/conformance", "debug", 420),
     "browser": lambda: folder("tests/browser", "release", 180),
 }
 

@@ -54,19 +54,6 @@ enum wh_err wh_frame_new(enum wh_opcode opcode,
     return WH_OK;
 }
 
-enum wh_err wh_frame_pack(struct wh_slice wire, struct wh_frame **out_frame)
-{
-    if (wire.len > UINT32_MAX)
-        return WH_ELIMIT;
-    struct wh_frame *frame = frame_alloc(wire.len);
-    if (!frame)
-        return WH_ENOMEM;
-    if (wire.len != 0)
-        memcpy(frame->bytes, wire.ptr, wire.len);
-    *out_frame = frame;
-    return WH_OK;
-}
-
 struct wh_frame *wh_frame_ref(struct wh_frame *frame)
 {
     WH_ASSERT(frame->refs > 0 && frame->refs < UINT32_MAX);

@@ -1,7 +1,7 @@
 /*
  * A finished, immutable, refcounted WebSocket frame (RFC 6455 §5.2, unmasked,
- * FIN set), or several of them packed back to back: bytes that go to any
- * number of sockets as they are.  One allocation holds header and payload.
+ * FIN set): bytes that go to any number of sockets as they are.  One
+ * allocation holds header and payload.
  *
  * Reference counts are plain integers: a frame belongs to one thread.
  */
@@ -25,9 +25,6 @@ struct wh_frame {
 WH_MUST_CHECK enum wh_err wh_frame_new(enum wh_opcode opcode,
                                        struct wh_slice payload,
                                        struct wh_frame **out_frame);
-
-/* A frame whose wire bytes are a copy of `wire`: several ready frames packed into one. */
-WH_MUST_CHECK enum wh_err wh_frame_pack(struct wh_slice wire, struct wh_frame **out_frame);
 
 struct wh_frame *wh_frame_ref(struct wh_frame *frame);
 void wh_frame_unref(struct wh_frame *frame); /* NULL is fine */

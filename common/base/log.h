@@ -34,8 +34,8 @@ enum wh_log_level {
 
 enum wh_log_format { WH_LOG_AUTO, WH_LOG_LOGFMT, WH_LOG_JSON };
 
-/* `program` is borrowed for the process's life and stamped into each line. */
-void wh_log_setup(const char *program, enum wh_log_format format);
+/* `program_name` is borrowed for the process's life and stamped into each line. */
+void wh_log_setup(const char *program_name, enum wh_log_format wanted);
 void wh_log_set_level(enum wh_log_level level);
 bool wh_log_enabled(enum wh_log_level level);
 
@@ -65,6 +65,6 @@ bool wh_log_level_parse(const char *name, enum wh_log_level *out_level);
 
 /* Tests take the lines (newline included) instead of stdout; NULL restores stdout. */
 typedef void wh_log_sink_fn(void *user, const char *line, size_t len);
-void wh_log_set_sink(wh_log_sink_fn *sink, void *user);
+void wh_log_set_sink(wh_log_sink_fn *fn, void *user);
 
 #endif

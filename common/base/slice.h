@@ -45,7 +45,7 @@ static inline bool wh_slice_is_empty(struct wh_slice slice)
 
 static inline bool wh_slice_equal(struct wh_slice a, struct wh_slice b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+    return a.len == b.len && (a.len == 0 || (a.ptr && b.ptr && memcmp(a.ptr, b.ptr, a.len) == 0));
 }
 
 static inline bool wh_slice_equal_str(struct wh_slice a, const char *text)

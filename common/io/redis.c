@@ -134,6 +134,7 @@ static void finish_request(struct wh_redis *redis,
                            const struct wh_redis_reply *reply)
 {
     struct wh_redis_request *request = WH_CONTAINER_OF(node, struct wh_redis_request, link);
+    WH_ASSERT(err != WH_OK || reply != NULL);
     if (err || reply->type == WH_REDIS_ERROR)
         redis->stats.errors++;
     request->done(request, err, reply);

@@ -134,7 +134,7 @@ describe('permissions', () => {
 describe('history, recovery and deltas', () => {
   const context = useHubs('memory');
 
-  test('are done without where they are configured or asked for', async () => {
+  test('asked for all at once, from a position of nobody, leave the data as it went', async () => {
     const hub = await context.start({
       channel: {
         without_namespace: {

@@ -5,11 +5,10 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
 import { promisify } from 'node:util';
 
-import { ROOT, waitFor } from '../support/harness.mjs';
-import { onEachBroker, startBalancer, subscribe } from './support.mjs';
+import { ROOT } from '../support/harness.mjs';
+import { scenario } from './sdk.mjs';
 
 const run = promisify(execFile);
 const here = path.join(ROOT, 'tests/conformance');
@@ -34,24 +33,11 @@ async function install() {
 
 const problem = await install();
 
-onEachBroker('centrifuge-python', (context) => {
-  for (const [encoding, parameters, header] of [
-    ['JSON', [], /\r\nSec-WebSocket-Protocol: ?\r\n/i],
-    ['Protobuf', ['protobuf'], /\r\nSec-WebSocket-Protocol: centrifuge-protobuf\r\n/i],
-  ]) {
-    test(`connects, subscribes, publishes and receives in ${encoding}`,
-      { skip: problem ?? false }, async () => {
-        const hub = await context.start();
-        const balancer = await startBalancer(hub);
-        context.atEnd(balancer.close);
-        const other = await subscribe(await context.connected(hub.wsUrl), 'talk');
-        const { stdout } = await run(path.join(venv, 'bin/python'),
-          [path.join(here, 'python_client.py'), balancer.wsUrl, ...parameters],
-          { timeout: 20000, env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' } });
-        assert.deepEqual(JSON.parse(stdout), { from: 'python' });
-        await waitFor('it in JavaScript', () => other.received.length === 1);
-        assert.deepEqual(other.received[0].data, { from: 'python' });
-        assert.match(balancer.heads[0], header);
-      });
-  }
+scenario('centrifuge-python', {
+  encodings: ['JSON', 'Protobuf'], problem,
+  start: () => [path.join(venv, 'bin/python'), '-B', path.join(here, 'python_client.py')],
+  handshake: {
+    JSON: /^GET (?!.*\r\nSec-WebSocket-Protocol:)/is,
+    Protobuf: /\r\nSec-WebSocket-Protocol: centrifuge-protobuf\r\n/i,
+  },
 });

@@ -1,36 +1,201 @@
-"""The official Python client against the hub at argv[1]: JSON, or Protobuf with an argv[2].
+"""The official Python client through every feature that it has.
 
-Subscribes to "talk", publishes, and prints as JSON what it received.
+What this prints and why is in sdk.mjs.
 """
 
 import asyncio
 import json
+import os
 import sys
 
-from centrifuge import Client, SubscriptionEventHandler
+from centrifuge import (CentrifugeError, Client, ClientEventHandler, StreamPosition,
+                        SubscriptionEventHandler)
+
+PATIENCE = 10.0
+CHANNEL, SERVER_CHANNEL = os.environ["WH_CHANNEL"], os.environ["WH_SERVER_CHANNEL"]
+IS_PROTOBUF = os.environ["WH_ENCODING"] == "Protobuf"
 
 
-class Collector(SubscriptionEventHandler):
+def payload(number):
+    return json.dumps({"n": number}).encode() if IS_PROTOBUF else {"n": number}
+
+
+def number_of(publication):
+    return (json.loads(publication.data) if IS_PROTOBUF else publication.data)["n"]
+
+
+def count(last):
+    return list(range(1, last + 1))
+
+
+class ClientRecord(ClientEventHandler):
     def __init__(self):
-        self.received = asyncio.Queue()
+        self.interruptions = 0
+        self.subscribed = []
+        self.numbers = []
+
+    async def on_connecting(self, ctx):
+        self.interruptions += 1
+
+    async def on_subscribed(self, ctx):
+        self.subscribed.append(ctx)
 
     async def on_publication(self, ctx):
-        await self.received.put(ctx.pub.data)
+        if ctx.channel == SERVER_CHANNEL:
+            self.numbers.append(number_of(ctx.pub))
 
 
-async def main(url, use_protobuf):
-    client = Client(url, use_protobuf=use_protobuf)
-    collector = Collector()
-    subscription = client.new_subscription("talk", collector)
-    await client.connect()
-    await client.ready(timeout=5)
-    await subscription.subscribe()
-    await subscription.ready(timeout=5)
-    value = {"from": "python"}
-    await subscription.publish(json.dumps(value).encode() if use_protobuf else value)
-    data = await asyncio.wait_for(collector.received.get(), 5)
-    print(json.dumps(json.loads(data) if use_protobuf else data))
-    await client.disconnect()
+class SubscriptionRecord(SubscriptionEventHandler):
+    def __init__(self):
+        self.subscribed = []
+        self.numbers = []
+        self.authors = []
+        self.joins = []
+        self.leaves = []
+
+    async def on_subscribed(self, ctx):
+        self.subscribed.append(ctx)
+
+    async def on_publication(self, ctx):
+        self.numbers.append(number_of(ctx.pub))
+        if ctx.pub.info:
+            self.authors.append(ctx.pub.info.user)
+
+    async def on_join(self, ctx):
+        self.joins.append(ctx.info.user)
+
+    async def on_leave(self, ctx):
+        self.leaves.append(ctx.info.user)
 
 
-asyncio.run(main(sys.argv[1], len(sys.argv) > 2))
+async def wait(what, condition):
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise TimeoutError(f"waited in vain: {what}")
+        await asyncio.sleep(0.005)  # between polls of a bounded wait
+
+
+async def ask(what):
+    """The test does something with the network, and then answers."""
+    print("ask", what, flush=True)
+    assert await asyncio.to_thread(sys.stdin.readline), f"nobody did {what}"
+
+
+class Scenario:
+    def __init__(self):
+        self.tokens = 0
+        self.seen = ClientRecord()
+        self.main = SubscriptionRecord()
+        options = {"use_protobuf": IS_PROTOBUF, "min_reconnect_delay": 0.02,
+                   "max_reconnect_delay": 0.2}
+        self.client = Client(os.environ["WH_FRONT"], events=self.seen, get_token=self.get_token,
+                             token=os.environ["WH_SHORT_TOKEN"], **options)
+        self.other = Client(os.environ["WH_BACK"], token=os.environ["WH_OTHER_TOKEN"], **options)
+        self.subscription = self.client.new_subscription(CHANNEL, self.main)
+        self.theirs = self.other.new_subscription(CHANNEL)
+
+    async def get_token(self, *_):
+        self.tokens += 1
+        return os.environ["WH_TOKEN"]
+
+    async def publish_all(self, channel, first, last):
+        for number in range(first, last + 1):
+            await self.other.publish(channel, payload(number))
+
+    async def connect(self):
+        await self.client.connect()
+        await self.other.connect()
+        await self.client.ready(PATIENCE)
+        await self.other.ready(PATIENCE)
+
+    async def subscribe(self):
+        await self.subscription.subscribe()
+        await wait("a subscription", lambda: len(self.main.subscribed) == 1)
+        assert self.main.subscribed[0].recoverable
+
+    async def server_side_subscription(self):
+        await wait("the subscription of the token", lambda: len(self.seen.subscribed) == 1)
+        event = self.seen.subscribed[0]
+        assert event.channel == SERVER_CHANNEL and event.recoverable, event
+        await self.publish_all(SERVER_CHANNEL, 1, 1)
+        await wait("its publication", lambda: self.seen.numbers == [1])
+
+    async def join(self):
+        await self.theirs.subscribe()
+        await wait("a join", lambda: "bob" in self.main.joins)
+
+    async def publish(self):
+        await self.subscription.publish(payload(1))
+        await wait("the publication", lambda: self.main.numbers == [1])
+        assert self.main.authors == ["ann"], self.main.authors
+
+    async def presence(self):
+        clients = (await self.subscription.presence()).clients
+        assert all(key == info.client for key, info in clients.items()), clients
+        assert sorted(info.user for info in clients.values()) == ["ann", "bob"], clients
+
+    async def presence_stats(self):
+        stats = await self.subscription.presence_stats()
+        assert (stats.num_clients, stats.num_users) == (2, 2), stats
+
+    async def history(self):
+        await self.publish_all(CHANNEL, 2, 3)
+        for options, wanted in (({}, []), ({"limit": 10}, [1, 2, 3]),
+                                ({"limit": 2, "reverse": True}, [3, 2])):
+            result = await self.subscription.history(**options)
+            assert [number_of(publication) for publication in result.publications] == wanted
+            assert result.offset == 3 and result.epoch, result
+        try:
+            await self.subscription.history(limit=1, since=StreamPosition(1, "other"))
+        except CentrifugeError as refused:
+            assert refused.code == 112, refused
+        else:
+            raise AssertionError("a history of another epoch")
+
+    async def leave(self):
+        await self.theirs.unsubscribe()
+        await wait("a leave", lambda: "bob" in self.main.leaves)
+
+    async def refresh(self):
+        await wait("a call for a token", lambda: self.tokens == 1)
+        await ask("wait for the end of the first token")
+        await self.client.history(CHANNEL)
+        assert self.seen.interruptions == 1
+
+    async def recover(self):
+        await ask("cut")
+        await wait("an interruption", lambda: self.seen.interruptions == 2)
+        await self.publish_all(CHANNEL, 4, 30)
+        await self.publish_all(SERVER_CHANNEL, 2, 20)
+        await ask("mend")
+        await wait("the subscription", lambda: len(self.main.subscribed) == 2)
+        event = self.main.subscribed[1]
+        assert event.was_recovering and event.recovered, event
+        await wait("what was missed", lambda: self.main.numbers == count(30))
+
+    async def server_side_recover(self):
+        await wait("the subscription", lambda: len(self.seen.subscribed) == 2)
+        event = self.seen.subscribed[1]
+        assert event.was_recovering and event.recovered, event
+        await wait("what was missed", lambda: self.seen.numbers == count(20))
+
+
+async def main():
+    scenario = Scenario()
+    for name in ("connect", "subscribe", "server-side subscription", "join", "publish", "presence",
+                 "presence stats", "history", "leave", "refresh", "recover",
+                 "server-side recover"):
+        try:
+            await getattr(scenario, name.replace(" ", "_").replace("-", "_"))()
+        except Exception as error:
+            print(f"fail {name}: {error!r}; seen: {vars(scenario.seen)} {vars(scenario.main)}",
+                  flush=True)
+            return 1
+        print("ok", name, flush=True)
+    await scenario.client.disconnect()
+    await scenario.other.disconnect()
+    return 0
+
+
+sys.exit(asyncio.run(main()))

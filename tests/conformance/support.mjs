@@ -55,6 +55,83 @@ export function useHubs(broker) {
   return context;
 }
 
+// What features are tested on: the same is expected of each.
+const CLUSTERS = [
+  { title: 'memory', broker: 'memory', hubs: 1, workers: 1 },
+  { title: 'redis', broker: 'redis', hubs: 1, workers: 1 },
+  { title: 'redis, two workers', broker: 'redis', hubs: 1, workers: 2 },
+  { title: 'redis, two hubs', broker: 'redis', hubs: 2, workers: 1 },
+];
+
+// Runs `define` once for each cluster, whose hubs serve all of its tests and are judged after them.
+// `context.url` is the first hub; `context.apart` connects a client to another process than another
+// client is on, where there is one; `context.balancer` is in front of the first hub.  Of the options,
+// `only` chooses clusters and `isIdle` starts none of their processes.
+export function onEachCluster(title, config, define, { only, isIdle } = {}) {
+  for (const cluster of CLUSTERS.filter((each) => !only || only.includes(each.title))) {
+    describe(`${title} (${cluster.title})`, () => { define(useCluster(cluster, config, isIdle)); });
+  }
+}
+
+function useCluster(cluster, config, isIdle) {
+  let closers = [];
+  let channels = 0;
+  const connect = async (url, options = {}, Class = Centrifuge) => {
+    const client = new Class(url, { websocket: WebSocket, ...FAST, ...options });
+    closers.push(() => client.disconnect());
+    const promise = once(client, 'connected');
+    client.connect();
+    client.sessionId = (await promise).client;
+    return client;
+  };
+  const workerOf = (hub, client) =>
+    hub.waitLog('connected', { session: client.sessionId }).then((record) => record.worker);
+  const context = {
+    broker: cluster.broker,
+    redis: null,
+    hubs: [],
+    get url() { return context.hubs[0].wsUrl; },
+    atEnd(close) { closers.push(close); },
+    channel(namespace) { return `${namespace}:${channels += 1}`; }, // nobody had it before
+    connected: (options, Class) => connect(context.url, options, Class),
+    async apart(other, options, Class) {
+      const [hub] = context.hubs.slice(-1);
+      for (;;) {
+        const client = await connect(hub.wsUrl, options, Class);
+        if (cluster.workers === 1) return client;
+        if (await workerOf(hub, client) !== await workerOf(hub, other)) return client;
+        client.disconnect();
+      }
+    },
+    async balancer() {
+      const balancer = await startBalancer(context.hubs[0]);
+      closers.push(balancer.close);
+      balancer.connected = (options, Class) => connect(balancer.wsUrl, options, Class);
+      return balancer;
+    },
+  };
+  before(async () => {
+    if (isIdle) return;
+    if (cluster.broker === 'redis') context.redis = await Redis.start();
+    const own = { log: { level: 'debug' }, workers: cluster.workers, ...config };
+    for (let number = 0; number < cluster.hubs; number += 1) {
+      context.hubs.push(await Hub.start(own, { redis: context.redis }));
+    }
+  });
+  afterEach(async () => {
+    const toClose = closers.reverse();
+    closers = [];
+    for (const close of toClose) await close();
+  });
+  after(async () => {
+    const results = await Promise.allSettled(context.hubs.map((hub) => hub.close()));
+    await context.redis?.close();
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed) throw failed.reason;
+  });
+  return context;
+}
+
 const FAST = { minReconnectDelay: 20, maxReconnectDelay: 200 };
 
 // Subscribed, with everything that arrives in `subscription.received`.
@@ -80,11 +157,17 @@ export async function refusal(client, channel, options = {}) {
 
 const FAST_SUBSCRIBE = { minResubscribeDelay: 20, maxResubscribeDelay: 200 };
 
-// A TCP proxy: new connections go to `target.port`; what clients sent first is in `heads`.
+// A TCP proxy: new connections go to `target.port`; what clients sent first is in `heads`.  cut()
+// ends all connections and refuses new ones until mend().
 export async function startBalancer(target) {
   const balancer = { target, heads: [] };
   const sockets = new Set();
+  let isCut = false;
   const server = net.createServer((client) => {
+    if (isCut) {
+      client.destroy();
+      return;
+    }
     const upstream = net.connect(balancer.target.port, '127.0.0.1');
     client.once('data', (bytes) => balancer.heads.push(bytes.toString('latin1')));
     for (const [socket, peer] of [[client, upstream], [upstream, client]]) {
@@ -99,8 +182,13 @@ export async function startBalancer(target) {
   });
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   balancer.wsUrl = `ws://127.0.0.1:${server.address().port}/connection/websocket`;
-  balancer.close = () => {
+  balancer.cut = () => {
+    isCut = true;
     for (const socket of sockets) socket.destroy();
+  };
+  balancer.mend = () => { isCut = false; };
+  balancer.close = () => {
+    balancer.cut();
     server.close();
   };
   return balancer;

@@ -17,8 +17,11 @@ static void finish(struct fake_broker *fake, struct fake_call *call, enum wh_err
 {
     if (err == WH_OK && call->kind == CALL_PUBLISH && !fake->is_manual)
         fake_broker_publish(fake, call->channel, call->data);
+    struct broker_position nowhere = {0};
     if (call->done)
         call->done(call->user, err);
+    if (call->published)
+        call->published(call->user, err, err ? NULL : &nowhere);
     free(call);
 }
 
@@ -74,17 +77,33 @@ static void on_unsubscribe(struct broker *broker, struct wh_slice channel)
 static void on_publish(struct broker *broker,
                        struct wh_slice channel,
                        const struct wh_publication *pub,
-                       broker_done *done,
+                       const struct broker_publish_options *options,
+                       broker_published *done,
                        void *user)
 {
     struct fake_broker *fake = fake_of(broker);
+    assert_true(options == NULL || options->history_size == 0); /* it keeps no streams */
     struct fake_call *call = add(fake, CALL_PUBLISH, channel);
     snprintf(call->data, sizeof(call->data), "%.*s", WH_SLICE_ARGS(pub->data.bytes));
     snprintf(fake->last_publisher, sizeof(fake->last_publisher), "%.*s",
              WH_SLICE_ARGS(pub->info->user));
-    call->done = done;
+    call->published = done;
     call->user = user;
     fake->publishes++;
+}
+
+/* There is no other node, and nobody asks this one. */
+static void on_control(struct broker *broker,
+                       struct wh_slice node_id,
+                       struct wh_slice message,
+                       broker_done *done,
+                       void *user)
+{
+    (void)broker;
+    (void)node_id;
+    (void)message;
+    if (done)
+        done(user, WH_EUNAVAILABLE);
 }
 
 static void on_close(struct broker *broker, void (*closed)(void *user), void *user)
@@ -101,6 +120,7 @@ static const struct broker_ops fake_ops = {
     .subscribe = on_subscribe,
     .unsubscribe = on_unsubscribe,
     .publish = on_publish,
+    .control = on_control,
     .close = on_close,
 };
 

@@ -16,6 +16,7 @@ struct fake_call {
     char channel[64];
     char data[64]; /* publish: the bytes, cut */
     broker_done *done;
+    broker_published *published; /* of a publish, in place of `done` */
     void *user;
 };
 

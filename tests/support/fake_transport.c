@@ -4,6 +4,8 @@
  */
 #include "fake_transport.h"
 
+#include "common/protocol/codec.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -160,5 +162,41 @@ bool fake_transport_next(struct fake_transport *fake,
     *out_opcode = (enum wh_opcode)(at[0] & 0x0f);
     *out_payload = wh_slice(at + header, (size_t)len);
     fake->read += header + (size_t)len;
+    return true;
+}
+
+/* How long the first of the messages in `rest` is; its separator, if any, not counted. */
+static size_t first_length(enum wh_encoding encoding, struct wh_slice rest)
+{
+    struct wh_arena arena = {0};
+    struct wh_reply reply = {0};
+    struct wh_slice after = rest;
+    if (encoding == WH_ENCODING_JSON) {
+        const char *feed = memchr(rest.ptr, '\n', rest.len);
+        return feed ? (size_t)(feed - rest.ptr) : rest.len;
+    }
+    assert_int_equal(wh_decode(encoding, &wh_reply_schema, &after, &arena, &reply), WH_OK);
+    wh_arena_deinit(&arena);
+    return rest.len - after.len;
+}
+
+bool fake_transport_next_reply(struct fake_transport *fake,
+                               enum wh_opcode *out_opcode,
+                               struct wh_slice *out_message)
+{
+    struct wh_slice payload;
+    if (fake->message_len == 0) {
+        if (!fake_transport_next(fake, &fake->message_opcode, &payload))
+            return false;
+        fake->message_at = (size_t)(payload.ptr - fake->received.ptr);
+        fake->message_len = payload.len;
+    }
+    struct wh_slice rest = wh_slice(fake->received.ptr + fake->message_at, fake->message_len);
+    size_t len = first_length(fake->encoding, rest);
+    size_t step = fake->encoding == WH_ENCODING_JSON && len < rest.len ? len + 1 : len;
+    *out_opcode = fake->message_opcode;
+    *out_message = wh_slice(rest.ptr, len);
+    fake->message_at += step;
+    fake->message_len -= step;
     return true;
 }

@@ -21,8 +21,11 @@ struct fake_transport {
     enum wh_encoding encoding;
     struct wh_buf received; /* all that the socket took, in order */
     size_t read;            /* how far the test has read it */
-    struct wh_buf held;     /* written, not yet taken by the socket */
-    size_t room;            /* bytes that the socket takes before it is full */
+    size_t message_at;      /* rest of the WebSocket message being read, within `received` */
+    size_t message_len;
+    enum wh_opcode message_opcode;
+    struct wh_buf held; /* written, not yet taken by the socket */
+    size_t room;        /* bytes that the socket takes before it is full */
     size_t writes;
     bool is_broken; /* writes fail */
     bool wants_write;
@@ -52,5 +55,10 @@ void fake_transport_set_room(struct fake_transport *fake, size_t bytes);
 bool fake_transport_next(struct fake_transport *fake,
                          enum wh_opcode *out_opcode,
                          struct wh_slice *out_payload);
+
+/* The next protocol message: a WebSocket message may hold several. */
+bool fake_transport_next_reply(struct fake_transport *fake,
+                               enum wh_opcode *out_opcode,
+                               struct wh_slice *out_message);
 
 #endif

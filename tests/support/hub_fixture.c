@@ -72,14 +72,18 @@ static void set_time(struct hub *hub, uint64_t now_ms, int64_t wall_ms)
     wh_clock_set_fake(now_ms, wall_ms);
 }
 
-void hub_start(struct hub *hub, ...)
+static enum wh_err make_memory_broker(struct node *node,
+                                      const struct broker_events *events,
+                                      struct broker **out_broker)
+{
+    return broker_memory_new(node->loop, node->id, events, out_broker);
+}
+
+static void start(struct hub *hub, va_list args, node_broker_maker *maker)
 {
     const char *flags[FLAGS_MAX] = {0};
-    va_list args;
-    va_start(args, hub);
     for (int i = 0; i < FLAGS_MAX && (flags[i] = va_arg(args, const char *)) != NULL; i++)
         ;
-    va_end(args);
     *hub = (struct hub){.config = hub_config(flags)};
     wh_list_init(&hub->clients);
     wh_log_set_level(WH_LOG_NONE);
@@ -89,11 +93,47 @@ void hub_start(struct hub *hub, ...)
     hub->metrics = metrics_open(hub->shared, 0);
     struct wh_buf problem = {0};
     assert_int_equal(node_init_with(&hub->node, &hub->loop, hub->config, hub->metrics, hub->shared,
-                                    make_broker, &problem),
+                                    maker, &problem),
                      WH_OK);
     wh_buf_deinit(&problem);
+}
+
+void hub_start(struct hub *hub, ...)
+{
+    va_list args;
+    va_start(args, hub);
+    start(hub, args, make_broker);
+    va_end(args);
     hub->broker = WH_CONTAINER_OF(hub->node.broker, struct fake_broker, base);
     hub->broker->events.on_state(hub->broker->events.user, true, "");
+}
+
+void hub_start_with_streams(struct hub *hub, ...)
+{
+    va_list args;
+    va_start(args, hub);
+    start(hub, args, make_memory_broker);
+    va_end(args);
+    hub_turn(hub);
+}
+
+static void on_published(void *user, enum wh_err err, const struct broker_position *position)
+{
+    (void)user;
+    (void)position;
+    assert_int_equal(err, WH_OK);
+}
+
+void hub_publish(struct hub *hub, const char *channel, const struct wh_publication *pub)
+{
+    static const struct broker_publish_options options = {
+        .history_size = 100,
+        .history_ttl_ms = 60000,
+        .meta_ttl_ms = 60000,
+    };
+    struct broker *broker = hub->node.broker;
+    broker->ops->publish(broker, wh_slice_from_str(channel), pub, &options, on_published, NULL);
+    hub_turn(hub);
 }
 
 static void on_closed(void *user)
@@ -265,20 +305,20 @@ void client_subscribe(struct fake_transport *client, const char *channel)
 void client_expect(struct fake_transport *client, const char *text)
 {
     enum wh_opcode opcode;
-    struct wh_slice payload;
+    struct wh_slice message;
     if (client->session)
         hub_turn(hub_of(client));
-    bool any = fake_transport_next(client, &opcode, &payload);
-    if (text == NULL) {
-        if (any)
-            fail_msg("unexpected: %.*s", WH_SLICE_ARGS(payload));
-        return;
+    if (text == NULL && fake_transport_next_reply(client, &opcode, &message))
+        fail_msg("unexpected: %.*s", WH_SLICE_ARGS(message));
+    while (text) { /* a line a message, however they are packed */
+        struct wh_slice line = wh_slice(text, strcspn(text, "\n"));
+        text = text[line.len] ? text + line.len + 1 : NULL;
+        if (!fake_transport_next_reply(client, &opcode, &message))
+            fail_msg("nothing came, expected: %.*s", WH_SLICE_ARGS(line));
+        if (!wh_slice_equal(message, line))
+            fail_msg("got:      %.*s\nexpected: %.*s", WH_SLICE_ARGS(message), WH_SLICE_ARGS(line));
+        assert_int_equal(opcode, WH_OPCODE_TEXT);
     }
-    if (!any)
-        fail_msg("nothing came, expected: %s", text);
-    if (!wh_slice_equal_str(payload, text))
-        fail_msg("got:      %.*s\nexpected: %s", WH_SLICE_ARGS(payload), text);
-    assert_int_equal(opcode, WH_OPCODE_TEXT);
 }
 
 void client_expect_closed(struct fake_transport *client, uint32_t code)
@@ -301,7 +341,7 @@ struct wh_reply client_next(struct fake_transport *client, struct wh_arena *aren
     enum wh_opcode opcode;
     struct wh_slice payload;
     struct wh_reply reply = {0};
-    if (!fake_transport_next(client, &opcode, &payload))
+    if (!fake_transport_next_reply(client, &opcode, &payload))
         fail_msg("nothing came");
     assert_int_equal(opcode, wh_encoding_opcode(client->encoding));
     assert_int_equal(wh_decode(client->encoding, &wh_reply_schema, &payload, arena, &reply), WH_OK);

@@ -77,9 +77,12 @@ static inline struct wh_slice random_string(struct random_model *random)
                                          " ",
                                          ":"};
     char text[160] = "";
+    size_t len = 0;
     size_t count = random_below(random, 12);
-    for (size_t i = 0; i < count; i++)
-        strcat(text, pieces[random_below(random, sizeof(pieces) / sizeof(pieces[0]))]);
+    for (size_t i = 0; i < count; i++) {
+        const char *piece = pieces[random_below(random, sizeof(pieces) / sizeof(pieces[0]))];
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", piece);
+    }
     return random_slice(random, text);
 }
 

@@ -126,15 +126,23 @@ void redis_server_resume(struct redis_server *server)
     kill(server->pid, SIGCONT);
 }
 
-void redis_server_deinit(struct redis_server *server)
+static void remove_files(const char *path)
 {
-    redis_server_kill(server);
-    DIR *dir = opendir(server->dir);
+    DIR *dir = opendir(path);
     for (struct dirent *entry; dir && (entry = readdir(dir));)
         unlinkat(dirfd(dir), entry->d_name, 0);
     if (dir)
         closedir(dir);
-    rmdir(server->dir);
+    rmdir(path);
+}
+
+void redis_server_deinit(struct redis_server *server)
+{
+    char append_only[96];
+    snprintf(append_only, sizeof append_only, "%s/appendonlydir", server->dir);
+    redis_server_kill(server);
+    remove_files(append_only);
+    remove_files(server->dir);
 }
 
 long long redis_server_command(struct redis_server *server, const char *format, ...)
@@ -159,6 +167,18 @@ long long redis_server_command(struct redis_server *server, const char *format, 
     return number;
 }
 
+bool redis_server_refuses(struct redis_server *server, const char *command)
+{
+    redisContext *context = connect_server(server);
+    if (!context)
+        fail("cannot connect");
+    redisReply *reply = redisCommand(context, command);
+    bool is_refused = reply && reply->type == REDIS_REPLY_ERROR;
+    freeReplyObject(reply);
+    redisFree(context);
+    return is_refused;
+}
+
 long long redis_server_calls(struct redis_server *server, const char *command)
 {
     char needle[64];
@@ -170,7 +190,7 @@ long long redis_server_calls(struct redis_server *server, const char *command)
         fail("no INFO");
     snprintf(needle, sizeof needle, "cmdstat_%s:calls=", command);
     const char *found = strstr(reply->str, needle);
-    long long calls = found ? atoll(found + strlen(needle)) : 0;
+    long long calls = found ? strtoll(found + strlen(needle), NULL, 10) : 0;
     freeReplyObject(reply);
     redisFree(context);
     return calls;

@@ -37,6 +37,9 @@ void redis_server_deinit(struct redis_server *server);
 /* One command from a format of hiredis ("PUBLISH %s %b"); its integer reply, 0 for other types. */
 long long redis_server_command(struct redis_server *server, const char *format, ...);
 
+/* Whether the answer to one command, without formats, is an error. */
+bool redis_server_refuses(struct redis_server *server, const char *command);
+
 /* How often `command` was called, from INFO commandstats. */
 long long redis_server_calls(struct redis_server *server, const char *command);
 

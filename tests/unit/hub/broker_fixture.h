@@ -28,8 +28,18 @@ struct received {
     size_t data_len;
     enum wh_payload_kind kind;
     uint64_t offset;
+    char epoch[16];
     bool is_plain;
 };
+
+struct joined {
+    char channel[32];
+    char user[32];
+    char client[64];
+    bool is_leave;
+};
+
+enum { JOINS_MAX = 16, CONTROLS_MAX = 16, HISTORY_MAX = 512 };
 
 struct fixture {
     struct wh_loop loop;
@@ -37,9 +47,14 @@ struct fixture {
     struct metrics_shared *shared;
     struct metrics *metrics;
     struct config config;
+    const char *node_id;
     struct broker *broker;
     struct received pubs[PUBS_MAX];
     size_t pub_count;
+    struct joined joins[JOINS_MAX];
+    size_t join_count;
+    char controls[CONTROLS_MAX][64];
+    size_t control_count;
     bool is_up;
     bool was_told;
     unsigned ups;
@@ -52,7 +67,31 @@ struct result {
     bool is_done;
     unsigned calls;
     enum wh_err err;
+    uint64_t offset; /* of a publish */
+    char epoch[16];
 };
+
+/* The answer to a history query. */
+struct answer {
+    bool is_done;
+    unsigned calls;
+    enum wh_err err;
+    uint64_t top;
+    char epoch[16];
+    size_t count;
+    uint64_t offsets[HISTORY_MAX];
+    char data[HISTORY_MAX][32];
+};
+
+/* This node's id unless a test says otherwise. */
+#define NODE_ID "11111111-1111-4111-8111-111111111111"
+
+static inline void copy_text(char *out, size_t size, struct wh_slice text)
+{
+    assert_true(text.len < size);
+    memcpy(out, text.ptr ? text.ptr : "", text.len);
+    out[text.len] = '\0';
+}
 
 static inline void on_result(void *user, enum wh_err err)
 {
@@ -60,6 +99,59 @@ static inline void on_result(void *user, enum wh_err err)
     result->is_done = true;
     result->calls++;
     result->err = err;
+}
+
+static inline void on_publish_result(void *user,
+                                     enum wh_err err,
+                                     const struct broker_position *position)
+{
+    struct result *result = user;
+    on_result(user, err);
+    assert_int_equal(position == NULL, err != WH_OK);
+    if (err)
+        return;
+    result->offset = position->offset;
+    copy_text(result->epoch, sizeof result->epoch, position->epoch);
+}
+
+static inline void on_answer(void *user, enum wh_err err, const struct broker_history *history)
+{
+    struct answer *answer = user;
+    answer->is_done = true;
+    answer->calls++;
+    answer->err = err;
+    assert_int_equal(history == NULL, err != WH_OK);
+    if (err)
+        return;
+    answer->top = history->top.offset;
+    copy_text(answer->epoch, sizeof answer->epoch, history->top.epoch);
+    assert_true(history->count <= HISTORY_MAX);
+    answer->count = history->count;
+    for (size_t i = 0; i < history->count; i++) {
+        answer->offsets[i] = history->publications[i].offset;
+        copy_text(answer->data[i], sizeof answer->data[i], history->publications[i].data.bytes);
+    }
+}
+
+static inline void on_fixture_join(void *user,
+                                   struct wh_slice channel,
+                                   const struct wh_client_info *info,
+                                   bool is_leave)
+{
+    struct fixture *f = user;
+    assert_true(f->join_count < JOINS_MAX);
+    struct joined *joined = &f->joins[f->join_count++];
+    copy_text(joined->channel, sizeof joined->channel, channel);
+    copy_text(joined->user, sizeof joined->user, info->user);
+    copy_text(joined->client, sizeof joined->client, info->client);
+    joined->is_leave = is_leave;
+}
+
+static inline void on_fixture_control(void *user, struct wh_slice message)
+{
+    struct fixture *f = user;
+    assert_true(f->control_count < CONTROLS_MAX);
+    copy_text(f->controls[f->control_count++], sizeof f->controls[0], message);
 }
 
 static inline void on_fixture_publication(void *user,
@@ -79,6 +171,8 @@ static inline void on_fixture_publication(void *user,
         memcpy(received->data, pub->data.bytes.ptr, pub->data.bytes.len);
     received->kind = pub->data.kind;
     received->offset = pub->offset;
+    copy_text(received->epoch, sizeof received->epoch, pub->epoch);
+    assert_int_equal(pub->offset == 0, pub->epoch.len == 0);
     received->is_plain = is_plain;
 }
 
@@ -112,6 +206,7 @@ static inline struct fixture *fixture_new(void)
     assert_int_equal(metrics_shared_new(1, &f->shared), WH_OK);
     f->metrics = metrics_open(f->shared, 0);
     redis_server_init(&f->server);
+    f->node_id = NODE_ID;
     f->config.engine.type = ENGINE_REDIS;
     f->config.engine.redis.address = f->server.socket;
     return f;
@@ -120,10 +215,16 @@ static inline struct fixture *fixture_new(void)
 static inline void open_broker(struct fixture *f, enum engine_type type)
 {
     struct broker_events events = {
-        .on_publication = on_fixture_publication, .on_state = on_fixture_state, .user = f};
-    enum wh_err err = type == ENGINE_MEMORY
-                          ? broker_memory_new(&f->loop, &events, &f->broker)
-                          : broker_redis_new(&f->loop, &f->config, f->metrics, &events, &f->broker);
+        .on_publication = on_fixture_publication,
+        .on_join = on_fixture_join,
+        .on_control = on_fixture_control,
+        .on_state = on_fixture_state,
+        .user = f,
+    };
+    enum wh_err err =
+        type == ENGINE_MEMORY
+            ? broker_memory_new(&f->loop, f->node_id, &events, &f->broker)
+            : broker_redis_new(&f->loop, &f->config, f->node_id, f->metrics, &events, &f->broker);
     assert_int_equal(err, WH_OK);
     assert_false(f->was_told);
 }
@@ -193,23 +294,61 @@ static inline void unsubscribe(struct fixture *f, const char *channel)
     f->broker->ops->unsubscribe(f->broker, wh_slice_from_str(channel));
 }
 
+static inline void start_publish_with(struct fixture *f,
+                                      struct wh_slice channel,
+                                      const char *json,
+                                      const struct broker_publish_options *options,
+                                      struct result *result)
+{
+    struct wh_publication pub = {
+        .data = {.kind = WH_PAYLOAD_JSON, .bytes = wh_slice_from_str(json)}};
+    f->broker->ops->publish(f->broker, channel, &pub, options, on_publish_result, result);
+    assert_false(result->is_done);
+}
+
 static inline void start_publish(struct fixture *f,
                                  struct wh_slice channel,
                                  const char *json,
                                  struct result *result)
 {
-    struct wh_publication pub = {
-        .data = {.kind = WH_PAYLOAD_JSON, .bytes = wh_slice_from_str(json)}};
-    f->broker->ops->publish(f->broker, channel, &pub, on_result, result);
-    assert_false(result->is_done);
+    start_publish_with(f, channel, json, NULL, result);
+}
+
+static inline struct result publish_with(struct fixture *f,
+                                         const char *channel,
+                                         const char *json,
+                                         const struct broker_publish_options *options)
+{
+    struct result result = {0};
+    start_publish_with(f, wh_slice_from_str(channel), json, options, &result);
+    assert_true(run_until_true(&f->loop, &result.is_done, WAIT_MS));
+    assert_int_equal(result.calls, 1);
+    return result;
 }
 
 static inline enum wh_err publish(struct fixture *f, const char *channel, const char *json)
 {
+    return publish_with(f, channel, json, NULL).err;
+}
+
+static inline struct answer history(struct fixture *f,
+                                    struct wh_slice channel,
+                                    struct broker_history_query query)
+{
+    struct answer answer = {0};
+    f->broker->ops->history(f->broker, channel, &query, on_answer, &answer);
+    assert_false(answer.is_done);
+    assert_true(run_until_true(&f->loop, &answer.is_done, WAIT_MS));
+    assert_int_equal(answer.calls, 1);
+    return answer;
+}
+
+static inline enum wh_err history_remove(struct fixture *f, const char *channel)
+{
     struct result result = {0};
-    start_publish(f, wh_slice_from_str(channel), json, &result);
+    f->broker->ops->history_remove(f->broker, wh_slice_from_str(channel), on_result, &result);
+    assert_false(result.is_done);
     assert_true(run_until_true(&f->loop, &result.is_done, WAIT_MS));
-    assert_int_equal(result.calls, 1);
     return result.err;
 }
 

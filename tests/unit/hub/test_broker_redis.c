@@ -261,7 +261,7 @@ static void damaged_envelopes_are_dropped_counted_and_logged(void **state)
     assert_true(wait_for_pubs(f, 1));
     wh_log_set_sink(NULL, NULL);
     assert_int_equal(f->pub_count, 1);
-    assert_int_equal(f->pubs[0].offset, 7);
+    assert_int_equal(f->pubs[0].offset, 0); /* a position is not a stranger's to give */
     assert_false(f->pubs[0].is_plain);
     assert_int_equal(metrics_total(f->shared, METRIC_PUBLICATIONS_INVALID), envelope.len);
     assert_in_range(lines, 1, 3);

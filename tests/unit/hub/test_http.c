@@ -15,7 +15,8 @@ static struct http_response ask(struct hub *hub,
                                 const char *path)
 {
     struct http_response response = {0};
-    struct http_request request = {wh_slice_from_str(method), wh_slice_from_str(path)};
+    struct http_request request = {.method = wh_slice_from_str(method),
+                                   .path = wh_slice_from_str(path)};
     http_handle(&hub->node, files, &request, &response);
     return response;
 }
@@ -200,7 +201,8 @@ static void no_path_leads_to_anything_else(void **state)
     for (size_t i = 0; i < COUNT(paths); i++)
         assert_answer(&hub, files, "GET", paths[i], 404, TEXT, "not found");
     struct http_response response = {0};
-    struct http_request request = {WH_SLICE_LITERAL("GET"), WH_SLICE_LITERAL("/demo/app.js\0x")};
+    struct http_request request = {.method = WH_SLICE_LITERAL("GET"),
+                                   .path = WH_SLICE_LITERAL("/demo/app.js\0x")};
     http_handle(&hub.node, files, &request, &response);
     assert_int_equal(response.status, 404);
     wh_buf_deinit(&response.owned);

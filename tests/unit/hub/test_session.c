@@ -346,7 +346,7 @@ static size_t count_messages(struct fake_transport *client)
     enum wh_opcode opcode;
     struct wh_slice payload;
     size_t count = 0;
-    while (fake_transport_next(client, &opcode, &payload))
+    while (fake_transport_next_reply(client, &opcode, &payload))
         count++;
     return count;
 }

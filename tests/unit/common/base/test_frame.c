@@ -63,24 +63,6 @@ static void an_absent_payload_is_an_empty_message(void **state)
     wh_frame_unref(frame);
 }
 
-static void packing_copies_the_bytes_as_they_are(void **state)
-{
-    (void)state;
-    struct wh_frame *frame = NULL;
-    assert_int_equal(wh_frame_pack(WH_SLICE_LITERAL("\x81\x01"
-                                                    "a\x81\x01"
-                                                    "b"),
-                                   &frame),
-                     WH_OK);
-    assert_int_equal(frame->len, 6);
-    assert_memory_equal(frame->bytes,
-                        "\x81\x01"
-                        "a\x81\x01"
-                        "b",
-                        6);
-    wh_frame_unref(frame);
-}
-
 static void the_last_reference_frees(void **state)
 {
     (void)state;
@@ -99,7 +81,6 @@ static void too_long_a_payload_is_refused_before_it_is_read(void **state)
     struct wh_frame *frame = (struct wh_frame *)0x1;
     struct wh_slice slice = wh_slice("", ((size_t)1 << 30) + 1);
     assert_int_equal(wh_frame_new(WH_OPCODE_BINARY, slice, &frame), WH_ELIMIT);
-    assert_int_equal(wh_frame_pack(wh_slice("", (size_t)1 << 32), &frame), WH_ELIMIT);
     assert_ptr_equal(frame, (struct wh_frame *)0x1);
 }
 
@@ -109,8 +90,6 @@ static void without_memory_the_output_is_untouched(void **state)
     struct wh_frame *frame = NULL;
     failing_alloc_start(1);
     assert_int_equal(wh_frame_new(WH_OPCODE_TEXT, WH_SLICE_LITERAL("x"), &frame), WH_ENOMEM);
-    failing_alloc_start(1);
-    assert_int_equal(wh_frame_pack(WH_SLICE_LITERAL("x"), &frame), WH_ENOMEM);
     assert_true(failing_alloc_stop());
     assert_null(frame);
 }
@@ -121,7 +100,6 @@ int main(void)
         cmocka_unit_test(the_wire_bytes_are_those_of_the_rfc),
         cmocka_unit_test(a_header_can_be_appended_alone),
         cmocka_unit_test(an_absent_payload_is_an_empty_message),
-        cmocka_unit_test(packing_copies_the_bytes_as_they_are),
         cmocka_unit_test(the_last_reference_frees),
         cmocka_unit_test(too_long_a_payload_is_refused_before_it_is_read),
         cmocka_unit_test(without_memory_the_output_is_untouched),

@@ -108,14 +108,23 @@ static enum wh_err pull(struct wh_json_reader *reader)
     return wh_json_finish(reader);
 }
 
+/* Returns the end of what was written. */
+static char *put(char *out, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(out, text, len);
+    return out + len;
+}
+
 static char *nested(const char *open, const char *close, size_t depth, const char *core)
 {
     char *all = calloc(1, depth * (strlen(open) + strlen(close)) + strlen(core) + 1);
+    char *end = all;
     for (size_t i = 0; i < depth; i++)
-        strcat(all, open);
-    strcat(all, core);
+        end = put(end, open);
+    end = put(end, core);
     for (size_t i = 0; i < depth; i++)
-        strcat(all, close);
+        end = put(end, close);
     return all;
 }
 
@@ -210,13 +219,21 @@ static void signed_integers_are_exact_or_refused(void **state)
     }
 }
 
+/* Tells -0 from 0, as == does not. */
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
 static void check_double(const char *text)
 {
     double value = -77;
     struct wh_json_reader reader = reader_of(text);
     assert_int_equal(wh_json_read_double(&reader, &value), WH_OK);
     double expected = strtod(text, NULL);
-    if (memcmp(&value, &expected, sizeof(value)) != 0)
+    if (bits_of(value) != bits_of(expected))
         fail_msg("%s: %a, not %a", text, value, expected);
 }
 

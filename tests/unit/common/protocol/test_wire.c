@@ -101,7 +101,7 @@ static void envelopes_are_judged_strictly_but_for_what_is_new(void **state)
         {T(""), WH_EFORMAT},
         {T("\xC1"), WH_EFORMAT},
         {T("\xC1\x01"), WH_EFORMAT},
-        {T("\xC1\x02\x80"), WH_EFORMAT}, /* a version of the future */
+        {T("\xC1\x02\x80"), WH_EFORMAT}, /* another kind */
         {T("\xC1\x00\x80"), WH_EFORMAT},
         {T("\x80"), WH_EFORMAT},
         {T("\xC1\x01\x80\x80"), WH_EFORMAT},
@@ -132,6 +132,154 @@ static void envelopes_are_judged_strictly_but_for_what_is_new(void **state)
     }
 }
 
+static void positioned_publications_are_text_around_a_body(void **state)
+{
+    (void)state;
+    static const struct {
+        struct wh_slice bytes;
+        uint64_t offset;
+        const char *epoch;
+        struct wh_payload data;
+    } cases[] = {
+        {T("\xC1\x02"
+           "7:abcXYZ09:{\"a\":1}"),
+         7,
+         "abcXYZ09",
+         {WH_PAYLOAD_JSON, T("{\"a\":1}")}},
+        {T("\xC1\x02"
+           "1:e:a:b:c"),
+         1,
+         "e",
+         {WH_PAYLOAD_BYTES, T("a:b:c")}},
+        {T("\xC1\x02"
+           "1:e:"),
+         1,
+         "e",
+         {WH_PAYLOAD_BYTES, T("")}},
+        {T("\xC1\x02"
+           "18446744073709551615:e:1"),
+         UINT64_MAX,
+         "e",
+         {WH_PAYLOAD_JSON, T("1")}},
+        /* The position around the body counts, not one inside. */
+        {T("\xC1\x02"
+           "9:e:\xC1\x01\x82\xA4"
+           "data\x92\x00\xC4\x02{}\xA6offset\x05"),
+         9,
+         "e",
+         {WH_PAYLOAD_BYTES, T("{}")}},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct wh_wire_message message;
+        assert_int_equal(wh_wire_decode(cases[i].bytes, &arena, &message), WH_OK);
+        assert_int_equal(message.kind, WH_WIRE_POSITIONED);
+        assert_true(message.pub.offset == cases[i].offset);
+        assert_true(wh_slice_equal_str(message.pub.epoch, cases[i].epoch));
+        assert_int_equal(message.pub.data.kind, cases[i].data.kind);
+        assert_true(wh_slice_equal(message.pub.data.bytes, cases[i].data.bytes));
+    }
+}
+
+static void damaged_envelopes_of_every_kind_are_refused(void **state)
+{
+    (void)state;
+    static const struct wh_slice cases[] = {
+        T("\xC1"),
+        T("\xC1\x02"),
+        T("\xC1\x02"
+          "1"),
+        T("\xC1\x02"
+          "1:"),
+        T("\xC1\x02"
+          "1:e"),
+        T("\xC1\x02:e:1"),
+        T("\xC1\x02"
+          "0:e:1"),
+        T("\xC1\x02"
+          "01:e:1"),
+        T("\xC1\x02"
+          "+1:e:1"),
+        T("\xC1\x02"
+          "-1:e:1"),
+        T("\xC1\x02"
+          " 1:e:1"),
+        T("\xC1\x02"
+          "1e3:e:1"),
+        T("\xC1\x02"
+          "18446744073709551616:e:1"),
+        T("\xC1\x02"
+          "1::1"),
+        T("\xC1\x02"
+          "1:\xFF\xFE:1"),
+        T("\xC1\x02"
+          "1:a b:1"),
+        T("\xC1\x02"
+          "1:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1"),
+        T("\xC1\x02"
+          "1:e:\xC1"),
+        T("\xC1\x02"
+          "1:e:\xC1\x01\x90"),
+        T("\xC1\x02"
+          "1:e:\xC1\x02"
+          "1:e:1"), /* one inside the other */
+        T("\xC1\x02"
+          "1:e:\xC1\x03\x80"),
+        T("\xC1\x03"),
+        T("\xC1\x03\x90"),
+        T("\xC1\x03\x80\x80"),
+        T("\xC1\x04\x81\xA4user\x01"),
+        T("\xC1\x06"),
+        T("\xC1\xFF\x80"),
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct wh_wire_message message;
+        if (wh_wire_decode(cases[i], &arena, &message) != WH_EFORMAT)
+            fail_msg("case %zu", i);
+    }
+}
+
+static void joins_and_leaves_keep_the_info(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed < 200; seed++) {
+        struct random_model random = {.state = seed * 0x9E3779B97F4A7C15u,
+                                      .arena = &arena,
+                                      .payload_kinds = RANDOM_BYTES | RANDOM_JSON | RANDOM_MSGPACK};
+        struct wh_client_info *info = random_struct(&random, &wh_client_info_schema);
+        struct wh_wire_message message;
+        struct wh_buf bytes = {0};
+        bool is_leave = seed % 2 == 0;
+        wh_wire_encode_join(info, is_leave, &bytes);
+        assert_int_equal(wh_wire_decode(wh_buf_slice(&bytes), &arena, &message), WH_OK);
+        assert_int_equal(message.kind, is_leave ? WH_WIRE_LEAVE : WH_WIRE_JOIN);
+        assert_true(model_equal(&wh_client_info_schema, info, &message.info));
+        for (size_t len = 1; len < bytes.len; len++)
+            assert_int_equal(wh_wire_decode(wh_slice(bytes.ptr, len), &arena, &message),
+                             WH_EFORMAT);
+        wh_buf_deinit(&bytes);
+        wh_arena_reset(&arena);
+    }
+}
+
+static void control_messages_and_plain_payloads_are_any_bytes(void **state)
+{
+    (void)state;
+    static const struct wh_slice cases[] = {T(""), T("x"), T("\xC1\x01"), T("\0\xFF")};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct wh_wire_message message;
+        struct wh_buf bytes = {0};
+        wh_wire_encode_control(cases[i], &bytes);
+        assert_int_equal(wh_wire_decode(wh_buf_slice(&bytes), &arena, &message), WH_OK);
+        assert_int_equal(message.kind, WH_WIRE_CONTROL);
+        assert_true(wh_slice_equal(message.control, cases[i]));
+        wh_buf_deinit(&bytes);
+    }
+    struct wh_wire_message message;
+    assert_int_equal(wh_wire_decode(T("[1]"), &arena, &message), WH_OK);
+    assert_int_equal(message.kind, WH_WIRE_PLAIN);
+    assert_int_equal(message.pub.data.kind, WH_PAYLOAD_JSON);
+}
+
 static int open_arena(void **state)
 {
     (void)state;
@@ -153,6 +301,10 @@ int main(void)
         cmocka_unit_test(the_envelope_is_this_byte_for_byte),
         cmocka_unit_test(no_plain_payload_looks_like_an_envelope),
         cmocka_unit_test(envelopes_are_judged_strictly_but_for_what_is_new),
+        cmocka_unit_test(positioned_publications_are_text_around_a_body),
+        cmocka_unit_test(damaged_envelopes_of_every_kind_are_refused),
+        cmocka_unit_test(joins_and_leaves_keep_the_info),
+        cmocka_unit_test(control_messages_and_plain_payloads_are_any_bytes),
     };
     return cmocka_run_group_tests(tests, open_arena, close_arena);
 }
