@@ -79,7 +79,10 @@ void wh_json_write_string(struct wh_buf *buf, struct wh_slice text);
 /* Copy valid JSON text, dropping raw line feeds (they can only be white space). */
 void wh_json_write_raw(struct wh_buf *buf, struct wh_slice text);
 
-/* The shortest decimal that reads back as `number`; null for NaN and infinities (JSON has none). */
+/*
+ * The shortest decimal that reads back as `number`, -0.0 for negative zero; null for NaN and
+ * infinities (JSON has none).
+ */
 void wh_json_write_double(struct wh_buf *buf, double number);
 
 #endif

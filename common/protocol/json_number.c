@@ -224,6 +224,10 @@ void wh_json_write_double(struct wh_buf *buf, double number)
         wh_buf_append_str(buf, "null");
         return;
     }
+    if (number == 0 && signbit(number)) {
+        wh_buf_append_str(buf, "-0.0"); /* who reads -0 makes an integer of it, and 0 of that */
+        return;
+    }
     for (int precision = 15; precision <= 17; precision++) {
         snprintf(text, sizeof(text), "%.*g", precision, number);
         /* Same locale both ways, so this comparison is sound whatever the point looks like. */

@@ -250,9 +250,12 @@ def test_a_hub_that_misbehaves_fails_the_test(fake_hub, script, complaint):
 
 
 def test_a_hub_that_behaves_passes(fake_hub):
-    fake_hub("trap 'echo \\{\\\"event\\\":\\\"bye\\\"\\}; exit 0' TERM; while :; do sleep 0.05; done")
+    fake_hub("""trap 'echo "{\\"event\\":\\"bye\\"}"; exit 0' TERM
+echo '{"event":"trapping"}'
+while :; do sleep 0.05; done""")
     with Hub() as hub:
         assert hub.worker_pids == [hub.process.pid]
+        hub.wait_log("trapping")
         hub.terminate()
         assert hub.wait_log("bye") == {"event": "bye"}
 

@@ -277,6 +277,7 @@ static void written_doubles_read_back_the_same(void **state)
     } cases[] = {
         {0.1, "0.1"},
         {1.0, "1"},
+        {-0.0, "-0.0"}, /* an integer has no -0 */
         {-0.5, "-0.5"},
         {(double)0.1f, "0.10000000149011612"},
         {1e300, "1e+300"},

@@ -60,6 +60,7 @@ static const struct conversion {
     {J, WH_ENCODING_MSGPACK, T("18446744073709551616"), T("\xCB\x43\xF0\x00\x00\x00\x00\x00\x00")},
     {J, WH_ENCODING_MSGPACK, T("-9223372036854775809"), T("\xCB\xC3\xE0\x00\x00\x00\x00\x00\x00")},
     {J, WH_ENCODING_MSGPACK, T("1.0"), T("\xCB\x3F\xF0\x00\x00\x00\x00\x00\x00")},
+    {J, WH_ENCODING_MSGPACK, T("-0.0"), T("\xCB\x80\x00\x00\x00\x00\x00\x00\x00")},
     {J, WH_ENCODING_MSGPACK, T("1e0"), T("\xCB\x3F\xF0\x00\x00\x00\x00\x00\x00")},
     {J, WH_ENCODING_MSGPACK, T("1e999"), T("\xCB\x7F\xF0\x00\x00\x00\x00\x00\x00")},
     /* JSON to MessagePack: the rest */
@@ -87,6 +88,7 @@ static const struct conversion {
     {M, WH_ENCODING_JSON, T("\x93\x01\xFF\xC3"), T("[1,-1,true]")},
     {M, WH_ENCODING_JSON, T("\xCA\x3D\xCC\xCC\xCD"), T("0.10000000149011612")},
     {M, WH_ENCODING_JSON, T("\xCB\x3F\xB9\x99\x99\x99\x99\x99\x9A"), T("0.1")},
+    {M, WH_ENCODING_JSON, T("\xCB\x80\x00\x00\x00\x00\x00\x00\x00"), T("-0.0")},
     {M, WH_ENCODING_JSON, T("\xCB\x7F\xF8\x00\x00\x00\x00\x00\x00"), T("null")},
     {M, WH_ENCODING_JSON, T("\xCA\xFF\x80\x00\x00"), T("null")},
     {M, WH_ENCODING_JSON, T("\x83\x01\x02\xFF\x80\xA1x\x90"), T("{\"1\":2,\"-1\":{},\"x\":[]}")},
