@@ -179,11 +179,6 @@ static const struct wh_subscribe_request *find_wish(const struct wh_connect_requ
     return NULL;
 }
 
-static bool overridden(struct token_override override, bool value)
-{
-    return override.is_set ? override.value : value;
-}
-
 static void add_sub(const struct session *session,
                     struct sub_list *list,
                     struct wh_slice channel,
@@ -193,22 +188,13 @@ static void add_sub(const struct session *session,
 {
     static const struct token_overrides none;
     static const struct wh_subscribe_request nothing;
-    const struct token_overrides *override = token ? &token->override : &none;
     struct subscribe_grant grant = subscribe_grant(session, options, wish ? wish : &nothing);
-    bool has_history = options->history_size > 0 && options->history_ttl_ms > 0;
     struct subscribe_request *item = &list->items[list->count++];
     *item = (struct subscribe_request){
         .channel = channel,
-        .options = options,
         .is_server_side = true,
-        .presence = overridden(override->presence, options->presence),
-        .announces = overridden(override->join_leave, options->join_leave),
-        .recoverable = has_history && overridden(override->force_recovery, grant.recoverable),
-        .positioned = has_history && overridden(override->force_positioning, grant.positioned),
-        .gets_joins = overridden(override->force_push_join_leave, options->force_push_join_leave),
     };
-    item->positioned |= item->recoverable;
-    item->gets_joins &= item->announces;
+    subscribe_decide(item, options, &grant, token ? &token->override : &none);
     if (token) {
         item->chan_info = token->info;
         item->data = token->data;

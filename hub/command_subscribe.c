@@ -113,11 +113,6 @@ static void on_ready(struct subscribe_op *op)
     pending_done(WH_CONTAINER_OF(op, struct pending, subscribe), op->code);
 }
 
-static bool overridden(struct token_override override, bool value)
-{
-    return override.is_set ? override.value : value;
-}
-
 /*
  * Every SDK offers compaction, but the official JavaScript one in Protobuf reads the number as a
  * Long object and then finds no subscription under it: pushes would vanish.  So never there.
@@ -141,18 +136,10 @@ static struct subscribe_request make_request(const struct session *session,
                                              const struct channel_options *options,
                                              const struct token_claims *claims)
 {
-    const struct token_overrides *override = &claims->override;
     struct subscribe_grant grant = subscribe_grant(session, options, wish);
-    bool has_history = options->history_size > 0 && options->history_ttl_ms > 0;
     bool is_cached = options->force_recovery_mode == RECOVERY_CACHE && options->auto_cache_recover;
     struct subscribe_request request = {
         .channel = wish->channel,
-        .options = options,
-        .presence = overridden(override->presence, options->presence),
-        .announces = overridden(override->join_leave, options->join_leave),
-        .recoverable = has_history && overridden(override->force_recovery, grant.recoverable),
-        .positioned = has_history && overridden(override->force_positioning, grant.positioned),
-        .gets_joins = overridden(override->force_push_join_leave, grant.gets_joins),
         .is_compact = may_be_compact(session, wish),
         .recover = wish->recover || is_cached,
         .tags_filter = wish->tf,
@@ -163,10 +150,9 @@ static struct subscribe_request make_request(const struct session *session,
         .chan_info = claims->info,
         .data = claims->data,
     };
-    request.positioned |= request.recoverable;
+    subscribe_decide(&request, options, &grant, &claims->override);
     request.has_deltas = wish->delta.len > 0 && request.positioned &&
                          delta_view_is_offered(session->encoding) && allows_fossil(options);
-    request.gets_joins &= request.announces;
     return request;
 }
 

@@ -140,33 +140,37 @@ static void one_done(void *user, enum wh_code code)
     wh_free(subscribing);
 }
 
-static bool overridden(const struct api_bool *override, bool value)
+static struct token_override given(const struct api_bool *override)
 {
-    return override ? override->value : value;
+    return (struct token_override){.is_set = override != NULL,
+                                   .value = override && override->value};
 }
 
 static struct subscribe_request make_request(const struct api_subscribe_request *asked,
                                              const struct channel_options *options)
 {
     static const struct api_override none;
-    const struct api_override *override = asked->override ? asked->override : &none;
-    bool has_history = options->history_size > 0 && options->history_ttl_ms > 0;
+    const struct api_override *api = asked->override ? asked->override : &none;
+    struct token_overrides override = {
+        .presence = given(api->presence),
+        .join_leave = given(api->join_leave),
+        .force_push_join_leave = given(api->force_push_join_leave),
+        .force_positioning = given(api->force_positioning),
+        .force_recovery = given(api->force_recovery),
+    };
+    struct subscribe_grant forced = {
+        .positioned = options->force_positioning,
+        .recoverable = options->force_recovery,
+        .gets_joins = options->force_push_join_leave,
+    };
     struct subscribe_request request = {
         .channel = asked->channel,
-        .options = options,
         .is_server_side = true,
-        .presence = overridden(override->presence, options->presence),
-        .announces = overridden(override->join_leave, options->join_leave),
-        .gets_joins = overridden(override->force_push_join_leave, options->force_push_join_leave),
-        .recoverable = has_history && overridden(override->force_recovery, options->force_recovery),
-        .positioned =
-            has_history && overridden(override->force_positioning, options->force_positioning),
         .expire_at = asked->expire_at,
         .chan_info = asked->info,
         .data = asked->data,
     };
-    request.positioned |= request.recoverable;
-    request.gets_joins &= request.announces;
+    subscribe_decide(&request, options, &forced, &override);
     if (asked->recover_since) {
         request.recover = true;
         request.offset = asked->recover_since->offset;

@@ -544,3 +544,25 @@ struct subscribe_grant subscribe_grant(const struct session *session,
                         (wish->join_leave && channel_may_see_presence(rules, options, &actor)));
     return grant;
 }
+
+static bool overridden(struct token_override override, bool value)
+{
+    return override.is_set ? override.value : value;
+}
+
+void subscribe_decide(struct subscribe_request *request,
+                      const struct channel_options *options,
+                      const struct subscribe_grant *grant,
+                      const struct token_overrides *override)
+{
+    bool has_history = options->history_size > 0 && options->history_ttl_ms > 0;
+    request->options = options;
+    request->presence = overridden(override->presence, options->presence);
+    request->announces = overridden(override->join_leave, options->join_leave);
+    request->gets_joins =
+        request->announces && overridden(override->force_push_join_leave, grant->gets_joins);
+    request->recoverable = has_history && overridden(override->force_recovery, grant->recoverable);
+    request->positioned =
+        has_history &&
+        (request->recoverable || overridden(override->force_positioning, grant->positioned));
+}

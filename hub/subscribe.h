@@ -109,4 +109,13 @@ struct subscribe_grant subscribe_grant(const struct session *session,
                                        const struct channel_options *options,
                                        const struct wh_subscribe_request *wish);
 
+/*
+ * Fill in what options, grants and the overrides of a token or the server API decide: `options`,
+ * presence, announces, gets_joins, positioned, recoverable.
+ */
+void subscribe_decide(struct subscribe_request *request,
+                      const struct channel_options *options,
+                      const struct subscribe_grant *grant,
+                      const struct token_overrides *override);
+
 #endif
