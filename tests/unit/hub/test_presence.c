@@ -241,6 +241,15 @@ static void adding_again_renews_and_takes_the_new_info(void **state)
 }
 
 /* Nobody renews them: that is what a node that died leaves behind. */
+static void wait_for_members(struct presence_fixture *p, const char *channel, size_t count)
+{
+    for (int tries = 0; members_of(p, channel).count != count; tries++) {
+        assert_true(tries < WAIT_MS / 20);
+        run_for(&p->f->loop, 20);
+    }
+}
+
+/* Nothing here says how soon: a slow machine may find some gone before the last was added. */
 static void entries_of_a_dead_node_vanish_and_renewed_ones_stay(void **state)
 {
     struct presence_fixture *p = *state;
@@ -248,14 +257,11 @@ static void entries_of_a_dead_node_vanish_and_renewed_ones_stay(void **state)
     add_with(p, "a", "dead2", "v", NULL, 300);
     add_with(p, "a", "alive", "u", NULL, 300);
     add_with(p, "c", "dead3", "u", NULL, 300);
-    expect_stats(p, "a", 3, 2);
     add(p, "a", "alive", "u");
-    for (int tries = 0; members_of(p, "a").count != 1; tries++) {
-        assert_true(tries < WAIT_MS / 20);
-        run_for(&p->f->loop, 20);
-    }
+    wait_for_members(p, "a", 1);
     assert_string_equal(members_of(p, "a").text, "alive=u/{}/");
     expect_stats(p, "a", 1, 1);
+    wait_for_members(p, "c", 0);
     expect_stats(p, "c", 0, 0);
 }
 
@@ -286,18 +292,21 @@ static void hostile_names_are_names(void **state)
 
 static void ten_thousand_members_are_one_answer(void **state)
 {
-    enum { COUNT = 10000 };
+    enum { COUNT = 10000, CHUNK = 500 };
     struct presence_fixture *p = *state;
-    struct result last = {0};
-    for (int i = 0; i < COUNT; i++) {
-        char client[40], user[32];
-        snprintf(client, sizeof client, "6d2f8a4e-0000-4000-8000-%012d", i);
-        snprintf(user, sizeof user, "user%d", i % 4000);
-        start_add(p, "big", client, user, "{\"color\":\"red\"}", TTL_MS,
-                  i + 1 == COUNT ? &last : NULL);
+    for (int i = 0; i < COUNT;
+         i += CHUNK) { /* not all at once: a command has 2 s, however loaded */
+        struct result last = {0};
+        for (int j = i; j < i + CHUNK; j++) {
+            char client[40], user[32];
+            snprintf(client, sizeof client, "6d2f8a4e-0000-4000-8000-%012d", j);
+            snprintf(user, sizeof user, "user%d", j % 4000);
+            start_add(p, "big", client, user, "{\"color\":\"red\"}", TTL_MS,
+                      j + 1 == i + CHUNK ? &last : NULL);
+        }
+        assert_true(run_until_true(&p->f->loop, &last.is_done, WAIT_MS));
+        assert_int_equal(last.err, WH_OK);
     }
-    assert_true(run_until_true(&p->f->loop, &last.is_done, WAIT_MS));
-    assert_int_equal(last.err, WH_OK);
     assert_int_equal(members_of(p, "big").count, COUNT);
     expect_stats(p, "big", COUNT, 4000);
 }
