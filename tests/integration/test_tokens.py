@@ -185,3 +185,19 @@ def test_connect_modes(make_hub, clients):
             clients(named, token=signed({k: v for k, v in {**claims, **wrong}.items()
                                          if v is not None}))
         assert refused.value.code == 3500
+
+
+def test_tokens_are_checked_against_the_revoked_once_redis_is_there(make_hub, redis):
+    """Redis away at the start: clients are let in.  Who should not have been must come again."""
+    redis.cli("HSET", "wh:revoked", "t:stolen", "0 0")
+    redis.stop()
+    hub = make_hub(redis=redis, ready=False)
+    with JsonClient.open(hub.ws_url) as client:
+        client.connect(token=hub.token("ann", jti="stolen"))
+        redis.cont()
+        assert client.wait_close(10).code == 3011
+    hub.wait_ready()
+    with JsonClient.open(hub.ws_url) as client, pytest.raises(Disconnected, match="3500"):
+        client.connect(token=hub.token("ann", jti="stolen"))
+    with JsonClient.open(hub.ws_url) as client:
+        client.connect(token=hub.token("ann", jti="mine"))
