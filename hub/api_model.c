@@ -4,32 +4,19 @@
  */
 #include "hub/api_model.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#include "common/protocol/schema_rows.h"
 
 /* clang-format off */ /* It would break the rows. */
-
-/* Within each table, T is the struct. */
-#define ROW(number, member, type, presence, schema)                                                \
-    {#member, number, WH_FIELD_##type, presence, offsetof(struct T, member), schema}
-#define FIELD(number, member, type)    ROW(number, member, type, WH_OMIT_ZERO, NULL)
-#define REQUIRED(number, member, type) ROW(number, member, type, WH_ALWAYS, NULL)
-#define NESTED(number, member, type, nested)                                                       \
-    ROW(number, member, type, WH_OMIT_ZERO, &nested##_schema)
-#define NESTED_ALWAYS(number, member, type, nested)                                                \
-    ROW(number, member, type, WH_ALWAYS, &nested##_schema)
-#define SCHEMA(linkage, tag)                                                                       \
-    linkage struct wh_schema tag##_schema = {#tag, sizeof(struct tag), tag##_fields,               \
-                                             COUNT(tag##_fields)}
 
 const struct wh_schema api_empty_schema = {"api_empty", sizeof(struct wh_empty), NULL, 0};
 
 #define T api_error
 static const struct wh_field api_error_fields[] = {
-    REQUIRED(1, code, U32),
-    REQUIRED(2, message, STRING),
+    FIELD_ALWAYS(1, code, U32),
+    FIELD_ALWAYS(2, message, STRING),
 };
 #undef T
-SCHEMA(const, api_error);
+SCHEMA(const, api_error, "api_error", api_error);
 
 #define T api_position
 static const struct wh_field api_position_fields[] = {
@@ -37,11 +24,11 @@ static const struct wh_field api_position_fields[] = {
     FIELD(2, epoch, STRING),
 };
 #undef T
-SCHEMA(const, api_position);
+SCHEMA(const, api_position, "api_position", api_position);
 
 #define T api_publish_request
 static const struct wh_field api_publish_request_fields[] = {
-    REQUIRED(1, channel, STRING),
+    FIELD_ALWAYS(1, channel, STRING),
     FIELD(2, data, PAYLOAD),
     FIELD(3, b64data, STRING),
     FIELD(4, skip_history, BOOL),
@@ -52,11 +39,11 @@ static const struct wh_field api_publish_request_fields[] = {
     FIELD(9, version_epoch, STRING),
 };
 #undef T
-SCHEMA(const, api_publish_request);
+SCHEMA(const, api_publish_request, "api_publish_request", api_publish_request);
 
 #define T api_broadcast_request
 static const struct wh_field api_broadcast_request_fields[] = {
-    REQUIRED(1, channels, STRINGS),
+    FIELD_ALWAYS(1, channels, STRINGS),
     FIELD(2, data, PAYLOAD),
     FIELD(3, b64data, STRING),
     FIELD(4, skip_history, BOOL),
@@ -67,7 +54,7 @@ static const struct wh_field api_broadcast_request_fields[] = {
     FIELD(9, version_epoch, STRING),
 };
 #undef T
-SCHEMA(const, api_broadcast_request);
+SCHEMA(const, api_broadcast_request, "api_broadcast_request", api_broadcast_request);
 
 #define T api_publish_response
 static const struct wh_field api_publish_response_fields[] = {
@@ -75,21 +62,21 @@ static const struct wh_field api_publish_response_fields[] = {
     NESTED(2, result, MESSAGE, api_position),
 };
 #undef T
-SCHEMA(static const, api_publish_response);
+SCHEMA(static const, api_publish_response, "api_publish_response", api_publish_response);
 
 #define T api_broadcast_result
 static const struct wh_field api_broadcast_result_fields[] = {
     NESTED_ALWAYS(1, responses, MESSAGES, api_publish_response),
 };
 #undef T
-SCHEMA(const, api_broadcast_result);
+SCHEMA(const, api_broadcast_result, "api_broadcast_result", api_broadcast_result);
 
 #define T api_bool
 static const struct wh_field api_bool_fields[] = {
     FIELD(1, value, BOOL),
 };
 #undef T
-SCHEMA(static const, api_bool);
+SCHEMA(static const, api_bool, "api_bool", api_bool);
 
 #define T api_override
 static const struct wh_field api_override_fields[] = {
@@ -100,12 +87,12 @@ static const struct wh_field api_override_fields[] = {
     NESTED(5, force_recovery, MESSAGE, api_bool),
 };
 #undef T
-SCHEMA(static const, api_override);
+SCHEMA(static const, api_override, "api_override", api_override);
 
 #define T api_subscribe_request
 static const struct wh_field api_subscribe_request_fields[] = {
     FIELD(1, user, STRING),
-    REQUIRED(2, channel, STRING),
+    FIELD_ALWAYS(2, channel, STRING),
     FIELD(3, client, STRING),
     FIELD(4, session, STRING),
     FIELD(5, info, PAYLOAD),
@@ -117,17 +104,17 @@ static const struct wh_field api_subscribe_request_fields[] = {
     NESTED(11, override, MESSAGE, api_override),
 };
 #undef T
-SCHEMA(const, api_subscribe_request);
+SCHEMA(const, api_subscribe_request, "api_subscribe_request", api_subscribe_request);
 
 #define T api_unsubscribe_request
 static const struct wh_field api_unsubscribe_request_fields[] = {
     FIELD(1, user, STRING),
-    REQUIRED(2, channel, STRING),
+    FIELD_ALWAYS(2, channel, STRING),
     FIELD(3, client, STRING),
     FIELD(4, session, STRING),
 };
 #undef T
-SCHEMA(const, api_unsubscribe_request);
+SCHEMA(const, api_unsubscribe_request, "api_unsubscribe_request", api_unsubscribe_request);
 
 #define T api_disconnect
 static const struct wh_field api_disconnect_fields[] = {
@@ -135,7 +122,7 @@ static const struct wh_field api_disconnect_fields[] = {
     FIELD(2, reason, STRING),
 };
 #undef T
-SCHEMA(static const, api_disconnect);
+SCHEMA(static const, api_disconnect, "api_disconnect", api_disconnect);
 
 #define T api_disconnect_request
 static const struct wh_field api_disconnect_request_fields[] = {
@@ -146,7 +133,7 @@ static const struct wh_field api_disconnect_request_fields[] = {
     NESTED(5, disconnect, MESSAGE, api_disconnect),
 };
 #undef T
-SCHEMA(const, api_disconnect_request);
+SCHEMA(const, api_disconnect_request, "api_disconnect_request", api_disconnect_request);
 
 #define T api_refresh_request
 static const struct wh_field api_refresh_request_fields[] = {
@@ -158,49 +145,49 @@ static const struct wh_field api_refresh_request_fields[] = {
     FIELD(6, info, PAYLOAD),
 };
 #undef T
-SCHEMA(const, api_refresh_request);
+SCHEMA(const, api_refresh_request, "api_refresh_request", api_refresh_request);
 
 #define T api_channel_request
 static const struct wh_field api_channel_request_fields[] = {
-    REQUIRED(1, channel, STRING),
+    FIELD_ALWAYS(1, channel, STRING),
 };
 #undef T
-SCHEMA(const, api_channel_request);
+SCHEMA(const, api_channel_request, "api_channel_request", api_channel_request);
 
 #define T api_client_info
 static const struct wh_field api_client_info_fields[] = {
-    REQUIRED(1, user, STRING),
-    REQUIRED(2, client, STRING),
+    FIELD_ALWAYS(1, user, STRING),
+    FIELD_ALWAYS(2, client, STRING),
     FIELD(3, conn_info, PAYLOAD),
     FIELD(4, chan_info, PAYLOAD),
 };
 #undef T
-SCHEMA(static const, api_client_info);
+SCHEMA(static const, api_client_info, "api_client_info", api_client_info);
 
 #define T api_presence_result
 static const struct wh_field api_presence_result_fields[] = {
     NESTED_ALWAYS(1, presence, MESSAGE_MAP, api_client_info),
 };
 #undef T
-SCHEMA(const, api_presence_result);
+SCHEMA(const, api_presence_result, "api_presence_result", api_presence_result);
 
 #define T api_presence_stats_result
 static const struct wh_field api_presence_stats_result_fields[] = {
-    REQUIRED(1, num_clients, U32),
-    REQUIRED(2, num_users, U32),
+    FIELD_ALWAYS(1, num_clients, U32),
+    FIELD_ALWAYS(2, num_users, U32),
 };
 #undef T
-SCHEMA(const, api_presence_stats_result);
+SCHEMA(const, api_presence_stats_result, "api_presence_stats_result", api_presence_stats_result);
 
 #define T api_history_request
 static const struct wh_field api_history_request_fields[] = {
-    REQUIRED(1, channel, STRING),
+    FIELD_ALWAYS(1, channel, STRING),
     FIELD(2, limit, I32),
     NESTED(3, since, MESSAGE, api_position),
     FIELD(4, reverse, BOOL),
 };
 #undef T
-SCHEMA(const, api_history_request);
+SCHEMA(const, api_history_request, "api_history_request", api_history_request);
 
 #define T api_publication
 static const struct wh_field api_publication_fields[] = {
@@ -211,80 +198,80 @@ static const struct wh_field api_publication_fields[] = {
     FIELD(5, tags, STRING_MAP),
 };
 #undef T
-SCHEMA(static const, api_publication);
+SCHEMA(static const, api_publication, "api_publication", api_publication);
 
 #define T api_history_result
 static const struct wh_field api_history_result_fields[] = {
     NESTED_ALWAYS(1, publications, MESSAGES, api_publication),
-    REQUIRED(2, epoch, STRING),
-    REQUIRED(3, offset, U64),
+    FIELD_ALWAYS(2, epoch, STRING),
+    FIELD_ALWAYS(3, offset, U64),
 };
 #undef T
-SCHEMA(const, api_history_result);
+SCHEMA(const, api_history_result, "api_history_result", api_history_result);
 
 #define T api_channels_request
 static const struct wh_field api_channels_request_fields[] = {
     FIELD(1, pattern, STRING),
 };
 #undef T
-SCHEMA(const, api_channels_request);
+SCHEMA(const, api_channels_request, "api_channels_request", api_channels_request);
 
 #define T api_channel_info
 static const struct wh_field api_channel_info_fields[] = {
-    REQUIRED(1, num_clients, U32),
+    FIELD_ALWAYS(1, num_clients, U32),
 };
 #undef T
-SCHEMA(const, api_channel_info);
+SCHEMA(const, api_channel_info, "api_channel_info", api_channel_info);
 
 #define T api_channels_result
 static const struct wh_field api_channels_result_fields[] = {
     NESTED_ALWAYS(1, channels, MESSAGE_MAP, api_channel_info),
 };
 #undef T
-SCHEMA(const, api_channels_result);
+SCHEMA(const, api_channels_result, "api_channels_result", api_channels_result);
 
 #define T api_node
 static const struct wh_field api_node_fields[] = {
-    REQUIRED(1, uid, STRING),
-    REQUIRED(2, name, STRING),
-    REQUIRED(3, version, STRING),
-    REQUIRED(4, num_clients, U32),
-    REQUIRED(5, num_users, U32),
-    REQUIRED(6, num_subs, U32),
-    REQUIRED(7, num_channels, U32),
-    REQUIRED(8, uptime, U32),
+    FIELD_ALWAYS(1, uid, STRING),
+    FIELD_ALWAYS(2, name, STRING),
+    FIELD_ALWAYS(3, version, STRING),
+    FIELD_ALWAYS(4, num_clients, U32),
+    FIELD_ALWAYS(5, num_users, U32),
+    FIELD_ALWAYS(6, num_subs, U32),
+    FIELD_ALWAYS(7, num_channels, U32),
+    FIELD_ALWAYS(8, uptime, U32),
 };
 #undef T
-SCHEMA(const, api_node);
+SCHEMA(const, api_node, "api_node", api_node);
 
 #define T api_info_result
 static const struct wh_field api_info_result_fields[] = {
     NESTED_ALWAYS(1, nodes, MESSAGES, api_node),
 };
 #undef T
-SCHEMA(const, api_info_result);
+SCHEMA(const, api_info_result, "api_info_result", api_info_result);
 
 #define T api_rpc_request
 static const struct wh_field api_rpc_request_fields[] = {
-    REQUIRED(1, method, STRING),
+    FIELD_ALWAYS(1, method, STRING),
     FIELD(2, params, PAYLOAD),
 };
 #undef T
-SCHEMA(const, api_rpc_request);
+SCHEMA(const, api_rpc_request, "api_rpc_request", api_rpc_request);
 
 #define T api_revoke_token_request
 static const struct wh_field api_revoke_token_request_fields[] = {
-    REQUIRED(1, uid, STRING),
+    FIELD_ALWAYS(1, uid, STRING),
     FIELD(2, expire_at, I64),
 };
 #undef T
-SCHEMA(const, api_revoke_token_request);
+SCHEMA(const, api_revoke_token_request, "api_revoke_token_request", api_revoke_token_request);
 
 #define T api_invalidate_user_tokens_request
 static const struct wh_field api_invalidate_user_tokens_request_fields[] = {
-    REQUIRED(1, user, STRING),
+    FIELD_ALWAYS(1, user, STRING),
     FIELD(2, issued_before, I64),
     FIELD(3, expire_at, I64),
 };
 #undef T
-SCHEMA(const, api_invalidate_user_tokens_request);
+SCHEMA(const, api_invalidate_user_tokens_request, "api_invalidate_user_tokens_request", api_invalidate_user_tokens_request);

@@ -306,17 +306,31 @@ static enum wh_err decode_whole(const struct wh_schema *schema,
     return bytes.len == 0 ? WH_OK : WH_EFORMAT;
 }
 
+enum wh_err wh_msgpack_take_tagged(const struct wh_schema *schema,
+                                   struct wh_slice *rest,
+                                   struct wh_arena *arena,
+                                   void *out)
+{
+    struct decoder decoder = {.arena = arena, .is_tagged = true};
+    if (rest->len == 0)
+        return WH_EEND;
+    wh_msgpack_reader_init(&decoder.reader, *rest);
+    enum wh_err err = decode_message(&decoder, schema, out);
+    if (err)
+        return err;
+    *rest = wh_slice(decoder.reader.at, (size_t)(decoder.reader.end - decoder.reader.at));
+    return WH_OK;
+}
+
 enum wh_err wh_msgpack_decode_tagged(const struct wh_schema *schema,
                                      struct wh_slice bytes,
                                      struct wh_arena *arena,
                                      void *out)
 {
-    struct decoder decoder = {.arena = arena, .is_tagged = true};
-    wh_msgpack_reader_init(&decoder.reader, bytes);
-    enum wh_err err = decode_message(&decoder, schema, out);
+    enum wh_err err = wh_msgpack_take_tagged(schema, &bytes, arena, out);
     if (err)
-        return err;
-    return decoder.reader.at == decoder.reader.end ? WH_OK : WH_EFORMAT;
+        return err == WH_EEND ? WH_EFORMAT : err;
+    return bytes.len == 0 ? WH_OK : WH_EFORMAT;
 }
 
 /* Writing */

@@ -56,6 +56,12 @@ void wh_msgpack_encode_tagged(const struct wh_schema *schema,
                               const void *message,
                               struct wh_buf *out);
 
+/* The same for the first of several maps: moves `*rest` behind it.  WH_EEND when it is empty. */
+WH_MUST_CHECK enum wh_err wh_msgpack_take_tagged(const struct wh_schema *schema,
+                                                 struct wh_slice *rest,
+                                                 struct wh_arena *arena,
+                                                 void *out);
+
 /* The field called `name`, NULL when there is none.  Members usually come in table order, so the
  * search starts at `*hint` (initially 0) and leaves it behind what it found. */
 const struct wh_field *wh_schema_find(const struct wh_schema *schema,

@@ -4,36 +4,21 @@
  * MessagePack key, a number the Protobuf field.  Order in a table is the order
  * on the wire.  What is WH_ALWAYS is what official SDKs index without asking.
  */
-#include "common/protocol/schema.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#include "common/protocol/schema_rows.h"
 
 /* clang-format off */ /* It would break the stringizing rows, and put two fields on a line. */
-
-/* Within each table, T is the struct. */
-#define ROW(number, member, type, presence, schema)                                                \
-    {#member, number, WH_FIELD_##type, presence, offsetof(struct T, member), schema}
-#define FIELD(number, member, type)        ROW(number, member, type, WH_OMIT_ZERO, NULL)
-#define FIELD_ALWAYS(number, member, type) ROW(number, member, type, WH_ALWAYS, NULL)
-#define NESTED(number, member, type, nested)                                                       \
-    ROW(number, member, type, WH_OMIT_ZERO, &nested##_schema)
-#define NESTED_ALWAYS(number, member, type, nested)                                                \
-    ROW(number, member, type, WH_ALWAYS, &nested##_schema)
-#define SCHEMA(linkage, variable, title, tag)                                                      \
-    linkage struct wh_schema variable##_schema = {title, sizeof(struct tag), variable##_fields,    \
-                                                  COUNT(variable##_fields)}
 
 /* A result or request without fields: present is all it says. */
 static const struct wh_schema empty_schema = {"Empty", sizeof(struct wh_empty), NULL, 0};
 
 #define T wh_error_reply
-static const struct wh_field error_fields[] = {
+static const struct wh_field wh_error_fields[] = {
     FIELD(1, code, U32),
     FIELD(2, message, STRING),
     FIELD(3, temporary, BOOL),
 };
 #undef T
-SCHEMA(static const, error, "Error", wh_error_reply);
+SCHEMA(const, wh_error, "Error", wh_error_reply);
 
 #define T wh_client_info
 static const struct wh_field wh_client_info_fields[] = {
@@ -387,7 +372,7 @@ SCHEMA(const, wh_push, "Push", wh_push);
 #define T wh_reply
 static const struct wh_field wh_reply_fields[] = {
     FIELD(1, id, U32),
-    NESTED(2, error, MESSAGE, error),
+    NESTED(2, error, MESSAGE, wh_error),
     NESTED(4, push, MESSAGE, wh_push),
     NESTED(5, connect, MESSAGE, connect_result),
     NESTED(6, subscribe, MESSAGE, subscribe_result),
@@ -405,7 +390,7 @@ static const struct wh_field wh_reply_fields[] = {
 SCHEMA(const, wh_reply, "Reply", wh_reply);
 
 const struct wh_schema *const wh_schemas[] = {
-    &error_schema,
+    &wh_error_schema,
     &wh_client_info_schema,
     &wh_publication_schema,
     &stream_position_schema,
