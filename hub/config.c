@@ -1,203 +1,67 @@
 /*
- * Loading: one arena holds the config and everything in it, the option set
- * with the origin of each value, and the problems; config_free drops it whole.
- *
- * The sources are read from the weakest to the strongest, each overwriting the
- * values before it; the rules between options are checked at the end, on what
- * came out.  An error anywhere means no config, but only after everything was
- * looked at.
+ * The hub's configuration out of its table: common/config reads, one arena
+ * holds the config and everything in it.
  */
 #include "hub/config_internal.h"
 
-#include "common/base/alloc.h"
+/* Flags with a name of their own, for what is typed most. */
+static const struct wh_config_flag short_flags[] = {
+    {"port", "http_server.port"},
+    {"address", "http_server.address"},
+    {"log-level", "log.level"},
+    {NULL, NULL},
+};
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
+const struct wh_config_program config_program = {
+    .table = &config_table,
+    .name = "wirehub",
+    .env_prefix = CONFIG_ENV_PREFIX,
+    .short_flags = short_flags,
+    .is_foreign_name = config_name_is_foreign,
+    .is_foreign_variable = config_variable_is_foreign,
+    .foreign_text = "known to Centrifugo, not supported here",
+    .strict_help = "options that Centrifugo knows and this hub does not are errors",
+    .check_rules = config_check_rules,
+    .write_reference = config_write_reference,
+    .write_example = config_write_example,
+};
 
-/* Far more than the largest configuration needs; bounds what a hostile one gets. */
-#define ARENA_MAX ((size_t)64 * 1024 * 1024)
-
-static struct config *config_new(void)
+int config_check_main(int argc, char **argv)
 {
-    struct wh_arena *arena = wh_calloc(1, sizeof(*arena));
-    if (!arena)
-        return NULL;
-    wh_arena_init(arena, ARENA_MAX);
-    struct config *config = wh_arena_alloc(arena, sizeof(*config));
-    if (!config) {
-        wh_free(arena);
-        return NULL;
-    }
-    config->arena = arena;
-    return config;
+    return wh_config_check_main(&config_program, argc, argv);
+}
+
+int config_print_main(int argc, char **argv)
+{
+    return wh_config_print_main(&config_program, argc, argv);
+}
+
+int config_generate_main(int argc, char **argv)
+{
+    return wh_config_generate_main(&config_program, argc, argv);
 }
 
 void config_free(struct config *config)
 {
     if (!config)
         return;
-    struct wh_arena *arena = config->arena;
-    wh_arena_deinit(arena);
-    wh_free(arena);
+    struct wh_option_set set = {.arena = config->arena};
+    wh_config_unload(&set);
 }
 
-static bool read_descriptor(int fd, struct wh_buf *out)
-{
-    for (;;) {
-        char *room = wh_buf_reserve(out, 16384);
-        ssize_t count = room ? read(fd, room, 16384) : 0;
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0)
-            return count == 0;
-        wh_buf_commit(out, (size_t)count);
-    }
-}
-
-/* False when there is no text; why has been noted. */
-static bool read_text(struct config_loader *loader, const char *path, struct wh_buf *out)
-{
-    const char *reason = NULL;
-    int fd = -1;
-
-    if (strcmp(path, "-") == 0)
-        reason = "standard input is not read; give the name of a file";
-    else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-        reason = config_text(loader, "cannot be opened: %s", strerror(errno));
-    else if (!read_descriptor(fd, out))
-        reason = config_text(loader, "cannot be read: %s", strerror(errno));
-    else if (wh_buf_error(out) == WH_ELIMIT)
-        reason = "is larger than 1 MiB";
-    else if (wh_buf_error(out) != WH_OK)
-        loader->is_out_of_memory = true;
-    if (fd >= 0)
-        close(fd);
-    if (reason)
-        config_problem(loader, CONFIG_ERROR, (struct wh_option_place){WH_OPTION_FROM_FILE, 0, 0},
-                       NULL, "%s", reason);
-    return !reason && !loader->is_out_of_memory;
-}
-
-static void read_file(struct config_loader *loader, const char *path)
-{
-    struct wh_buf text;
-
-    wh_buf_init(&text, CONFIG_TEXT_MAX);
-    if (read_text(loader, path, &text))
-        config_read_document(loader, wh_buf_slice(&text), WH_OPTION_FROM_FILE);
-    else
-        loader->is_unread = true;
-    wh_buf_deinit(&text);
-}
-
-void config_warn_no_effect(struct config_loader *loader,
-                           const struct wh_option_set *set,
-                           const struct wh_option *option,
-                           const char *shown_name)
-{
-    struct wh_option_set plain;
-    const struct wh_option_state *state = wh_option_state(set, option);
-
-    if (!(option->flags & WH_OPTION_NO_EFFECT_YET) || state->is_broken)
-        return;
-    void *target = wh_arena_alloc(loader->arena, set->table->size);
-    if (!target || wh_option_set_init(&plain, set->table, target, loader->arena) != WH_OK) {
-        loader->is_out_of_memory = true;
-        return;
-    }
-    if (!wh_option_equal(option, set->target, target))
-        config_problem(loader, CONFIG_WARNING, state->place, shown_name,
-                       "no effect in this version");
-}
-
-static enum wh_err set_secret_from_file(struct config_loader *loader,
-                                        const struct config_value *value,
-                                        struct wh_buf *problem)
-{
-    struct wh_slice secret;
-    const char *path = config_text(loader, "%.*s", WH_SLICE_ARGS(value->text));
-    struct wh_buf reason = {0};
-
-    enum wh_err err = wh_option_read_secret(path, loader->arena, &secret, &reason);
-    if (err == WH_EIO)
-        wh_buf_printf(problem, "\"%s\" %s", path, wh_buf_cstr(&reason));
-    wh_buf_deinit(&reason);
-    if (err == WH_OK)
-        err = wh_option_set_text(value->set, value->option, secret, value->place, problem);
-    return err;
-}
-
-void config_set(struct config_loader *loader, const struct config_value *value)
-{
-    struct wh_option_state *state = wh_option_state(value->set, value->option);
-    struct wh_buf problem = {0};
-    enum wh_err err;
-
-    /* Only NAME and NAME_file can meet here: the same key twice is found before. */
-    if (state->place.origin == value->place.origin && (value->option->flags & WH_OPTION_SECRET))
-        config_problem(loader, CONFIG_ERROR, value->place, value->shown_name,
-                       "is given twice, as it is and as a file");
-    if (value->is_file)
-        err = set_secret_from_file(loader, value, &problem);
-    else
-        err = wh_option_set_text(value->set, value->option, value->text, value->place, &problem);
-    if (err == WH_ENOMEM)
-        loader->is_out_of_memory = true;
-    else if (err != WH_OK)
-        config_problem(loader, CONFIG_ERROR, value->place, value->shown_name, "%s",
-                       wh_buf_cstr(&problem));
-    else
-        config_warn_no_effect(loader, value->set, value->option, value->shown_name);
-    wh_buf_deinit(&problem);
-}
-
-static void read_sources(struct config_loader *loader, const struct config_source *source)
-{
-    loader->file_name = config_find_path(source);
-    if (source->text.ptr)
-        config_read_document(loader, source->text, WH_OPTION_FROM_FILE);
-    else if (loader->file_name)
-        read_file(loader, loader->file_name);
-    if (source->environ)
-        config_read_environ(loader, source->environ);
-    config_read_flags(loader, source);
-    loader->own_name = NULL;
-    config_check_rules(loader);
-}
-
-enum wh_err config_load_set(const struct config_source *source,
+enum wh_err config_load_set(const struct wh_config_source *source,
                             struct wh_option_set *out_set,
                             size_t *out_warnings,
                             struct wh_buf *out_problems)
 {
-    struct config *config = config_new();
-    if (!config)
-        return WH_ENOMEM;
-    struct config_loader *loader = wh_arena_alloc(config->arena, sizeof(*loader));
-    enum wh_err err = WH_ENOMEM;
-    if (loader)
-        err = wh_option_set_init(&loader->set, &config_table, config, config->arena);
-    if (err == WH_OK) {
-        loader->config = config;
-        loader->arena = config->arena;
-        loader->strict = source->strict || config_has_flag(source, "--strict");
-        read_sources(loader, source);
-        config_problems_write(loader, out_problems);
-        err = loader->is_out_of_memory ? WH_ENOMEM : loader->error_count ? WH_EFORMAT : WH_OK;
-    }
-    if (err != WH_OK) {
-        config_free(config);
-        return err;
-    }
-    *out_set = loader->set;
-    *out_warnings = loader->problem_count + loader->problems_dropped;
-    return WH_OK;
+    enum wh_err err = wh_config_load(&config_program, source, out_set, out_warnings, out_problems);
+
+    if (err == WH_OK)
+        ((struct config *)out_set->target)->arena = out_set->arena;
+    return err;
 }
 
-enum wh_err config_load(const struct config_source *source,
+enum wh_err config_load(const struct wh_config_source *source,
                         struct config **out_config,
                         struct wh_buf *out_problems)
 {

@@ -12,6 +12,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/log.h"
+#include "common/config/load.h"
 
 enum engine_type { ENGINE_MEMORY, ENGINE_REDIS };
 enum recovery_mode { RECOVERY_STREAM, RECOVERY_CACHE };
@@ -190,33 +191,10 @@ struct config {
 };
 
 /*
- * Load defaults, then the file, then WIREHUB_… of `environ`, then the flags in argv
- * (`--name=value` or `--name value`; a boolean's value may be left out).  Every problem found goes
- * to `out_problems`, one per line, as "file:line:column: option: what is wrong (hint)"; what came
- * from a variable or a flag has its name in place of the file's; warnings start with "warning: ".
- *
+ * Load defaults, file, WIREHUB_… variables and flags (common/config/load.h).
  * WH_OK with *out_config, possibly with warnings; WH_EFORMAT when there was any error; WH_ENOMEM.
- *
- * Of argv, `--config FILE`, `-c FILE`, `--strict`, `--help` and `-h` are known here: the first two
- * name the file when `path` is NULL, and WIREHUB_CONFIG does when they are absent too; the third is
- * `strict`.  Any other flag or argument that is neither an option nor named in `own_flags` is an
- * error.
  */
-struct config_source {
-    const char *path; /* NULL = as said above; and if that says nothing, no file */
-    char **environ;   /* NULL = none */
-    int argc;
-    char **argv; /* the flags after the verb */
-    bool strict; /* options that Centrifugo knows and this hub does not are errors, not warnings */
-
-    /* Flags of the caller's own, NULL-terminated; "--user=" takes a value.  NULL = none. */
-    const char *const *own_flags;
-
-    /* When `text.ptr` is set it is read in place of the file, and `path` is only its name. */
-    struct wh_slice text;
-};
-
-WH_MUST_CHECK enum wh_err config_load(const struct config_source *source,
+WH_MUST_CHECK enum wh_err config_load(const struct wh_config_source *source,
                                       struct config **out_config,
                                       struct wh_buf *out_problems);
 void config_free(struct config *config);
@@ -228,11 +206,12 @@ void config_free(struct config *config);
 int config_check_main(int argc, char **argv);
 int config_print_main(int argc, char **argv);
 int config_generate_main(int argc, char **argv);
-void config_write_reference(struct wh_buf *out); /* Markdown */
+void config_write_reference(const struct wh_config_program *program,
+                            struct wh_buf *out); /* Markdown */
 void config_write_flags_help(struct wh_buf *out);
 
 /* A commented configuration with fresh random secrets, ready to run. */
-void config_write_example(struct wh_buf *out);
+void config_write_example(const struct wh_config_program *program, struct wh_buf *out);
 
 /*
  * What differs between two loaded configs, as option names separated by commas: those a running

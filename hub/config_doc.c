@@ -81,8 +81,9 @@ static void write_section(struct wh_slice group, struct wh_buf *out)
     wh_buf_deinit(&name);
 }
 
-void config_write_reference(struct wh_buf *out)
+void config_write_reference(const struct wh_config_program *program, struct wh_buf *out)
 {
+    (void)program;
     wh_buf_append_str(out, reference_head);
     for (size_t i = 0; i < config_table.count; i++) {
         const struct wh_option *option = &config_table.options[i];
@@ -97,7 +98,7 @@ void config_write_reference(struct wh_buf *out)
 
 void config_write_flags_help(struct wh_buf *out)
 {
-    wh_option_write_help(&config_table, out);
+    wh_config_write_flags_help(&config_program, out);
 }
 
 static bool has_effect(const char *name)
@@ -107,10 +108,11 @@ static bool has_effect(const char *name)
     return option && !(option->flags & WH_OPTION_NO_EFFECT_YET);
 }
 
-void config_write_example(struct wh_buf *out)
+void config_write_example(const struct wh_config_program *program, struct wh_buf *out)
 {
     char secret[SECRET_LETTERS + 1];
 
+    (void)program;
     wh_random_letters(secret, SECRET_LETTERS);
     wh_buf_printf(out,
                   "# Wirehub configuration.  Check it with `wirehub check-config -c FILE`; every\n"

@@ -54,7 +54,7 @@ static void print_problems(struct wh_buf *problems)
 
 static int serve_main(int argc, char **argv)
 {
-    struct config_source source = {.environ = environ, .argc = argc - 1, .argv = argv + 1};
+    struct wh_config_source source = {.environ = environ, .argc = argc - 1, .argv = argv + 1};
     struct config *config = NULL;
     struct wh_buf problems = {0};
     for (int i = 1; i < argc; i++) {

@@ -55,7 +55,7 @@ struct worker {
 };
 
 struct supervisor {
-    const struct config_source *source;
+    const struct wh_config_source *source;
     const struct config *config; /* what new workers get */
     struct config *reloaded;     /* owned; the same one, or NULL before the first reload */
     worker_main_fn *worker_main;
@@ -514,7 +514,7 @@ static void watch(struct supervisor *s)
     }
 }
 
-int supervisor_run(const struct config_source *source,
+int supervisor_run(const struct wh_config_source *source,
                    const struct config *config,
                    worker_main_fn *worker_main)
 {

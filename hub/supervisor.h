@@ -33,7 +33,7 @@ struct worker_context {
     struct metrics *metrics;  /* its column, already open */
     struct metrics_shared *metrics_shared;
     const struct config *config;        /* as of now: a replacement gets a reloaded one */
-    const struct config_source *source; /* where to load it from again at SIGHUP */
+    const struct wh_config_source *source; /* where to load it from again at SIGHUP */
     int ready_fd;                       /* for worker_ready */
     sigset_t signal_mask;               /* for worker_ready */
 };
@@ -58,7 +58,7 @@ void worker_ready(const struct worker_context *context);
  * 1 it could not start, or a worker had to be killed; WORKER_CANNOT_START a worker said so before
  * the hub was ready for the first time.
  */
-int supervisor_run(const struct config_source *source,
+int supervisor_run(const struct wh_config_source *source,
                    const struct config *config,
                    worker_main_fn *worker_main);
 

@@ -256,7 +256,7 @@ static struct config *load_config(const struct options *options)
 {
     struct config *config = NULL;
     struct wh_buf problems = {0};
-    struct config_source source = {.path = options->config_path, .environ = environ};
+    struct wh_config_source source = {.path = options->config_path, .environ = environ};
     enum wh_err err = config_load(&source, &config, &problems);
     if (err)
         fprintf(stderr, "%swirehub %s: the configuration has errors\n", wh_buf_cstr(&problems),

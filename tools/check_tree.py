@@ -15,7 +15,7 @@ FUNCTION_LINES_MAX = 100
 HEADERS = {
     r"libwebsockets\.h": r"hub/server\w*\.[ch]$|client-sdk/src/transport_lws\.c$",
     r"jwt\.h": r"hub/(auth|token)\w*\.[ch]$",
-    r"yaml\.h": r"hub/config\w*\.[ch]$",
+    r"yaml\.h": r"common/config/yaml\.c$",
     r"hiredis/.*|hiredis\.h": r"common/io/|tests/",
     r"curl/.*": r"common/io/",
     r"msgpack(\.h|/.*)": r"common/protocol/|tests/",
@@ -23,6 +23,7 @@ HEADERS = {
     r"jansson\.h": r"hub/config\w*\.[ch]$|hub/(auth|token)\w*\.[ch]$|tests/",
     r"(postgresql/)?libpq.*": r"services/",
     r"hub/.*": r"hub/|tests/",
+    r"common/config/.*": r"common/config/|hub/|services/|tests/",
     r"common/io/.*": r"common/io/|hub/|services/|tests/",
     r"common/protocol/.*": r"common/(protocol|io)/|hub/|services/|client-sdk/|tests/",
 }

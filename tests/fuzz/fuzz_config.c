@@ -20,7 +20,7 @@ static void read_again(const struct wh_option_set *set)
     size_t warnings;
 
     wh_option_write_yaml(set, &print, &text);
-    const struct config_source source = {.path = "fuzz.yaml", .text = wh_buf_slice(&text)};
+    const struct wh_config_source source = {.path = "fuzz.yaml", .text = wh_buf_slice(&text)};
     enum wh_err err = config_load_set(&source, &second, &warnings, &problems);
     for (size_t i = 0; i < config_table.count && err == WH_OK; i++) {
         const struct wh_option *option = &config_table.options[i];
@@ -35,7 +35,7 @@ static void read_again(const struct wh_option_set *set)
     wh_buf_deinit(&problems);
 }
 
-static void load(const struct config_source *source)
+static void load(const struct wh_config_source *source)
 {
     struct wh_buf problems = {0};
     struct wh_option_set set;
@@ -66,11 +66,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!copy)
         abort();
     if (data[0] == 'v')
-        load(&(struct config_source){.environ = words});
+        load(&(struct wh_config_source){.environ = words});
     else if (data[0] == 'f')
-        load(&(struct config_source){.argc = 1, .argv = words});
+        load(&(struct wh_config_source){.argc = 1, .argv = words});
     else
-        load(&(struct config_source){.path = "fuzz.yaml", .text = wh_buf_slice(&text)});
+        load(&(struct wh_config_source){.path = "fuzz.yaml", .text = wh_buf_slice(&text)});
     free(copy);
     wh_buf_deinit(&text);
     return 0;

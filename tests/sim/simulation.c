@@ -561,7 +561,7 @@ static void run(struct sim *sim, uint64_t until_ms)
 static void init(struct sim *sim)
 {
     struct wh_buf problems = {0};
-    struct config_source source = {
+    struct wh_config_source source = {
         .path = "simulation.yaml",
         .text = wh_slice(config_text, sizeof(config_text) - 1),
     };

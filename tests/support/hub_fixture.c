@@ -40,7 +40,7 @@ void uv_update_time(uv_loop_t *loop)
 struct config *hub_config(const char *const *flags)
 {
     char *argv[FLAGS_MAX];
-    struct config_source source = {
+    struct wh_config_source source = {
         .path = "fixture.yaml",
         .argv = argv,
         .text = WH_SLICE_LITERAL(base_config),

@@ -24,7 +24,7 @@ struct loaded {
     struct wh_buf problems;
 };
 
-static inline struct loaded load(const struct config_source *source)
+static inline struct loaded load(const struct wh_config_source *source)
 {
     struct loaded loaded = {0};
     loaded.err = config_load(source, &loaded.config, &loaded.problems);
@@ -34,7 +34,7 @@ static inline struct loaded load(const struct config_source *source)
 
 static inline struct loaded load_text(const char *text)
 {
-    return load(&(struct config_source){.path = "w.yaml", .text = wh_slice_from_str(text)});
+    return load(&(struct wh_config_source){.path = "w.yaml", .text = wh_slice_from_str(text)});
 }
 
 static inline void unload(struct loaded *loaded)

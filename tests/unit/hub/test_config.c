@@ -30,7 +30,7 @@ static void scalars_take_the_type_of_their_option(void **state)
 static void defaults_are_those_that_are_promised(void **state)
 {
     (void)state;
-    struct loaded loaded = load(&(struct config_source){.path = NULL});
+    struct loaded loaded = load(&(struct wh_config_source){.path = NULL});
     const struct config *config = loaded.config;
     assert_int_equal(loaded.err, WH_OK);
     assert_string_equal(config->http_server.address, "127.0.0.1");
@@ -87,7 +87,7 @@ static void the_stronger_source_wins(void **state)
     char *variables[] = {word("WIREHUB_HTTP_SERVER_PORT=8002"), word("HOME=/"),
                          word("WIREHUB_WORKERS=1"), NULL};
     char *flags[] = {word("--http_server.port=8003")};
-    struct config_source source = {
+    struct wh_config_source source = {
         .path = "w.yaml", .text = WH_SLICE_LITERAL(ANYONE "http_server: { port: 8001 }\n")};
     static const uint64_t expected[] = {8001, 8002, 8003};
 
@@ -120,7 +120,7 @@ static void flags_have_four_forms_and_callers_keep_theirs(void **state)
                      word("::1"),
                      word("--client.allowed_origins=https://a.example, https://b.example")};
     struct loaded loaded = load(
-        &(struct config_source){.argc = (int)COUNT_OF(flags), .argv = flags, .own_flags = own});
+        &(struct wh_config_source){.argc = (int)COUNT_OF(flags), .argv = flags, .own_flags = own});
     assert_string_equal(wh_buf_cstr(&loaded.problems), "");
     assert_int_equal(loaded.err, WH_OK);
     assert_int_equal(loaded.config->http_server.port, 8001);
@@ -152,7 +152,7 @@ static void the_file_is_found_by_path_flag_or_variable(void **state)
     char *variables[] = {variable, NULL};
     char *short_flag[] = {word("-c"), path};
     char *long_flag[] = {with_equals};
-    const struct config_source sources[] = {
+    const struct wh_config_source sources[] = {
         {.path = path},
         {.argc = 2, .argv = short_flag},
         {.argc = 1, .argv = long_flag},
@@ -177,7 +177,7 @@ static void a_secret_may_stand_in_a_file_of_its_own(void **state)
     snprintf(flag, sizeof(flag), "--client.token.hmac_secret_key_file=%s", path);
     char *variables[] = {variable, NULL};
     char *flags[] = {flag};
-    const struct config_source sources[] = {
+    const struct wh_config_source sources[] = {
         {.path = "w.yaml", .text = wh_slice_from_str(yaml)},
         {.environ = variables},
         {.argc = 1, .argv = flags},
@@ -251,11 +251,11 @@ static void write_nested(const char *name, const char *value, struct wh_buf *out
         wh_buf_append_char(out, '}');
 }
 
-static void check_sample(const struct config_source *source,
+static void check_sample(const struct wh_config_source *source,
                          const struct wh_option *option,
                          enum wh_option_origin origin)
 {
-    struct config_source nothing = {.path = NULL};
+    struct wh_config_source nothing = {.path = NULL};
     struct wh_option_set set, plain;
     struct wh_buf problems = {0};
     size_t warnings;
@@ -292,11 +292,11 @@ static void every_option_can_be_set_by_file_variable_and_flag(void **state)
         char *variables[] = {word(wh_buf_cstr(&variable)), NULL};
         char *flags[] = {word(wh_buf_cstr(&flag))};
 
-        check_sample(&(struct config_source){.path = "w", .text = wh_buf_slice(&yaml)}, option,
+        check_sample(&(struct wh_config_source){.path = "w", .text = wh_buf_slice(&yaml)}, option,
                      WH_OPTION_FROM_FILE);
-        check_sample(&(struct config_source){.environ = variables}, option, WH_OPTION_FROM_ENV);
+        check_sample(&(struct wh_config_source){.environ = variables}, option, WH_OPTION_FROM_ENV);
         if (!(option->flags & WH_OPTION_SECRET))
-            check_sample(&(struct config_source){.argc = 1, .argv = flags}, option,
+            check_sample(&(struct wh_config_source){.argc = 1, .argv = flags}, option,
                          WH_OPTION_FROM_FLAG);
         wh_buf_deinit(&yaml);
         wh_buf_deinit(&variable);
@@ -328,7 +328,7 @@ static void what_is_printed_can_be_read_again(void **state)
     struct wh_buf text = {0}, again = {0}, problems = {0};
     size_t warnings;
     const struct wh_option_print print = {true, "w.yaml", "WIREHUB_"};
-    const struct config_source source = {
+    const struct wh_config_source source = {
         .path = "w.yaml",
         .text = WH_SLICE_LITERAL(
             ANYONE
@@ -336,7 +336,7 @@ static void what_is_printed_can_be_read_again(void **state)
             "  without_namespace: { publication_data_format: json }\n")};
     assert_int_equal(config_load_set(&source, &first, &warnings, &problems), WH_OK);
     wh_option_write_yaml(&first, &print, &text);
-    const struct config_source reread = {.path = "w.yaml", .text = wh_buf_slice(&text)};
+    const struct wh_config_source reread = {.path = "w.yaml", .text = wh_buf_slice(&text)};
     assert_int_equal(config_load_set(&reread, &second, &warnings, &problems), WH_OK);
     assert_string_equal(wh_buf_cstr(&problems), "");
     for (size_t i = 0; i < config_table.count; i++)
@@ -362,7 +362,7 @@ static void secrets_are_never_printed(void **state)
             size_t warnings;
             const struct wh_option_print print = {true, "w.yaml", "WIREHUB_"};
             write_nested(option->name, values[j], &yaml);
-            const struct config_source source = {.path = "w.yaml", .text = wh_buf_slice(&yaml)};
+            const struct wh_config_source source = {.path = "w.yaml", .text = wh_buf_slice(&yaml)};
             if (config_load_set(&source, &set, &warnings, &out) == WH_OK) {
                 wh_option_write_yaml(&set, &print, &out);
                 wh_option_write_env(&set, &print, &out);
@@ -405,8 +405,8 @@ static void the_generated_example_has_no_problem_and_fresh_secrets(void **state)
 {
     (void)state;
     struct wh_buf one = {0}, two = {0};
-    config_write_example(&one);
-    config_write_example(&two);
+    config_write_example(&config_program, &one);
+    config_write_example(&config_program, &two);
     struct loaded a = load_text(wh_buf_cstr(&one));
     struct loaded b = load_text(wh_buf_cstr(&two));
     assert_string_equal(wh_buf_cstr(&a.problems), "");
@@ -443,7 +443,7 @@ static void an_example_is_created_for_its_owner_and_never_overwritten(void **sta
 static void no_memory_is_an_error_and_never_a_wrong_config(void **state)
 {
     (void)state;
-    const struct config_source source = {
+    const struct wh_config_source source = {
         .path = "w.yaml",
         .text = WH_SLICE_LITERAL(ANYONE "channel: { namespaces: [ { name: ab } ] }\n"
                                         "http_server: { port: 8001 }\n")};
@@ -471,7 +471,7 @@ static void the_reference_page_is_up_to_date(void **state)
     (void)state;
     static const char path[] = WH_SOURCE_DIR "/docs/CONFIGURATION.md";
     struct wh_buf expected = {0}, found = {0};
-    config_write_reference(&expected);
+    config_write_reference(&config_program, &expected);
     FILE *file = fopen(path, "r");
     for (int c = file ? getc(file) : EOF; c != EOF; c = getc(file))
         wh_buf_append_char(&found, (char)c);

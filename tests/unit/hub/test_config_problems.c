@@ -209,7 +209,7 @@ static void what_is_only_doubtful_is_a_warning(void **state)
 static void strict_refuses_what_only_centrifugo_knows(void **state)
 {
     (void)state;
-    struct loaded loaded = load(&(struct config_source){
+    struct loaded loaded = load(&(struct wh_config_source){
         .path = "w.yaml", .text = WH_SLICE_LITERAL(ANYONE "admin: {}\n"), .strict = true});
     assert_int_equal(loaded.err, WH_EFORMAT);
     assert_string_equal(wh_buf_cstr(&loaded.problems),
@@ -299,7 +299,7 @@ static void variables_and_flags_say_who_is_wrong(void **state)
                          word(cases[i].flags[0]), word(cases[i].flags[1])};
         int argc = cases[i].flags[1] ? 3 : cases[i].flags[0] ? 2 : 1;
         struct loaded loaded =
-            load(&(struct config_source){.environ = variables, .argc = argc, .argv = flags});
+            load(&(struct wh_config_source){.environ = variables, .argc = argc, .argv = flags});
         assert_string_equal(wh_buf_cstr(&loaded.problems), cases[i].problems);
         bool is_warning = strncmp(cases[i].problems, "warning", 7) == 0;
         assert_int_equal(loaded.err, is_warning ? WH_OK : WH_EFORMAT);
@@ -318,7 +318,7 @@ static void a_file_that_cannot_be_read_is_named(void **state)
         {"-", "-: standard input is not read; give the name of a file\n"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct loaded loaded = load(&(struct config_source){.path = cases[i].path});
+        struct loaded loaded = load(&(struct wh_config_source){.path = cases[i].path});
         assert_int_equal(loaded.err, WH_EFORMAT);
         assert_string_equal(wh_buf_cstr(&loaded.problems), cases[i].problem);
         unload(&loaded);

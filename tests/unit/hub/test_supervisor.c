@@ -157,7 +157,7 @@ static void start(const struct config *config, worker_main_fn *worker_main)
     hub.pid = fork();
     assert_true(hub.pid >= 0);
     if (hub.pid == 0) {
-        const struct config_source source = {.path = hub.config_path};
+        const struct wh_config_source source = {.path = hub.config_path};
         const sigset_t set = worker_signals(); /* so that workers can sigwait for them */
         sigprocmask(SIG_BLOCK, &set, NULL);
         close(fds[0]);

@@ -9,7 +9,7 @@
  * scanner is quadratic in the depth of flow collections), and what aliases
  * multiply by the number of entries looked at.
  */
-#include "hub/config_internal.h"
+#include "common/config/loader.h"
 
 #include <yaml.h>
 
@@ -19,7 +19,7 @@
 #define ENTRIES_SEEN_MAX 100000
 
 struct walk {
-    struct config_loader *loader;
+    struct wh_config_loader *loader;
     yaml_document_t *document;
     enum wh_option_origin origin;
     size_t entries_seen;
@@ -74,7 +74,8 @@ static void walk_mapping(struct walk *walk, const yaml_node_t *node, const struc
 
 static void complain(struct walk *walk, const yaml_node_t *node, const char *name, const char *text)
 {
-    config_problem(walk->loader, CONFIG_ERROR, place_of(walk, node->start_mark), name, "%s", text);
+    wh_config_problem(walk->loader, WH_CONFIG_ERROR, place_of(walk, node->start_mark), name, "%s",
+                      text);
 }
 
 static bool is_scalar(struct walk *walk,
@@ -87,9 +88,9 @@ static bool is_scalar(struct walk *walk,
     else if (is_null(node))
         complain(walk, node, name, "has no value (write \"\" for an empty one)");
     else if (node->type != YAML_SCALAR_NODE)
-        config_problem(walk->loader, CONFIG_ERROR, place_of(walk, node->start_mark), name,
-                       "must be %s, not a %s", want,
-                       node->type == YAML_SEQUENCE_NODE ? "list" : "group of options");
+        wh_config_problem(walk->loader, WH_CONFIG_ERROR, place_of(walk, node->start_mark), name,
+                          "must be %s, not a %s", want,
+                          node->type == YAML_SEQUENCE_NODE ? "list" : "group of options");
     else
         return true;
     return false;
@@ -135,7 +136,7 @@ static void set_strings(struct walk *walk,
     size_t count = sequence_count(node);
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *item = sequence_item(walk, node, i);
-        if (!is_scalar(walk, item, config_text(walk->loader, "%s[%zu]", name, i), "text"))
+        if (!is_scalar(walk, item, wh_config_text(walk->loader, "%s[%zu]", name, i), "text"))
             return;
         texts[i] = scalar_text(item);
     }
@@ -146,7 +147,7 @@ static void set_strings(struct walk *walk,
     else if (err != WH_OK)
         complain(walk, node, name, wh_buf_cstr(&problem));
     else
-        config_warn_no_effect(walk->loader, set, option, name);
+        wh_config_warn_no_effect(walk->loader, set, option, name);
     wh_buf_deinit(&problem);
 }
 
@@ -165,10 +166,10 @@ static void set_objects(struct walk *walk,
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        const char *item_name = config_text(walk->loader, "%s[%zu]", name, i);
+        const char *item_name = wh_config_text(walk->loader, "%s[%zu]", name, i);
         const yaml_node_t *item = sequence_item(walk, node, i);
         struct scope scope = {&wh_option_state(set, option)->objects[i], "",
-                              config_text(walk->loader, "%s.", item_name)};
+                              wh_config_text(walk->loader, "%s.", item_name)};
         if (item->type == YAML_MAPPING_NODE) {
             walk_mapping(walk, item, &scope);
         } else {
@@ -200,12 +201,13 @@ static void set_value(struct walk *walk,
         else
             set_objects(walk, node, set, option, name);
     } else if (is_scalar(walk, node, name, wants[option->type])) {
-        config_set(walk->loader, &(struct config_value){.set = set,
-                                                        .option = option,
-                                                        .shown_name = name,
-                                                        .text = scalar_text(node),
-                                                        .place = place_of(walk, node->start_mark),
-                                                        .is_file = is_file});
+        wh_config_set(walk->loader,
+                      &(struct wh_config_value){.set = set,
+                                                .option = option,
+                                                .shown_name = name,
+                                                .text = scalar_text(node),
+                                                .place = place_of(walk, node->start_mark),
+                                                .is_file = is_file});
     } else {
         state->is_broken = true;
     }
@@ -214,12 +216,14 @@ static void set_value(struct walk *walk,
 /* "channel.namespaces[2].map" is known as "channel.namespaces.map". */
 static bool is_foreign(struct walk *walk, const char *name)
 {
+    if (!walk->loader->program->is_foreign_name)
+        return false;
     const char *bracket = strchr(name, '[');
     const char *end = bracket ? strchr(bracket, ']') : NULL;
 
     if (end)
-        name = config_text(walk->loader, "%.*s%s", (int)(bracket - name), name, end + 1);
-    return config_name_is_foreign(wh_slice_from_str(name));
+        name = wh_config_text(walk->loader, "%.*s%s", (int)(bracket - name), name, end + 1);
+    return walk->loader->program->is_foreign_name(wh_slice_from_str(name));
 }
 
 static void refuse_key(struct walk *walk,
@@ -231,18 +235,18 @@ static void refuse_key(struct walk *walk,
     struct wh_option_place place = place_of(walk, key->start_mark);
     struct wh_buf nearest = {0};
 
-    if (walk->loader->problem_count == CONFIG_PROBLEMS_MAX)
-        config_problem(walk->loader, CONFIG_ERROR, place, NULL, "unknown option");
+    if (walk->loader->problem_count == WH_CONFIG_PROBLEMS_MAX)
+        wh_config_problem(walk->loader, WH_CONFIG_ERROR, place, NULL, "unknown option");
     else if (is_foreign(walk, name))
-        config_problem(walk->loader, walk->loader->strict ? CONFIG_ERROR : CONFIG_WARNING, place,
-                       name, "known to Centrifugo, not supported here");
+        wh_config_problem_foreign(walk->loader, place, name);
     else if (wh_slice_equal_str(scalar_text(key), "<<"))
-        config_problem(walk->loader, CONFIG_ERROR, place, name, "merge keys are not supported");
+        wh_config_problem(walk->loader, WH_CONFIG_ERROR, place, name,
+                          "merge keys are not supported");
     else if (wh_option_nearest(scope->set->table, wh_slice_from_str(table_name), &nearest))
-        config_problem(walk->loader, CONFIG_ERROR, place, name, "unknown option (did you mean %s?)",
-                       wh_buf_cstr(&nearest));
+        wh_config_problem(walk->loader, WH_CONFIG_ERROR, place, name,
+                          "unknown option (did you mean %s?)", wh_buf_cstr(&nearest));
     else
-        config_problem(walk->loader, CONFIG_ERROR, place, name, "unknown option");
+        wh_config_problem(walk->loader, WH_CONFIG_ERROR, place, name, "unknown option");
     wh_buf_deinit(&nearest);
 }
 
@@ -252,7 +256,8 @@ static void walk_group(struct walk *walk,
                        const char *table_name,
                        const char *name)
 {
-    struct scope inner = {scope->set, config_text(walk->loader, "%s.", table_name), scope->shown};
+    struct scope inner = {scope->set, wh_config_text(walk->loader, "%s.", table_name),
+                          scope->shown};
 
     if (value->type == YAML_MAPPING_NODE)
         walk_mapping(walk, value, &inner);
@@ -275,8 +280,8 @@ static void walk_pair(struct walk *walk, const yaml_node_pair_t *pair, const str
     const char *dots = word.len > 80 ? "…" : "";
     word.len = word.len > 80 ? 80 : word.len;
     const char *table_name =
-        config_text(walk->loader, "%s%.*s%s", scope->prefix, WH_SLICE_ARGS(word), dots);
-    const char *name = config_text(walk->loader, "%s%s", scope->shown, table_name);
+        wh_config_text(walk->loader, "%s%.*s%s", scope->prefix, WH_SLICE_ARGS(word), dots);
+    const char *name = wh_config_text(walk->loader, "%s%s", scope->shown, table_name);
     struct wh_slice wanted = wh_slice_from_str(table_name);
     const struct wh_option *option = wh_option_find(scope->set->table, wanted);
     const struct wh_option *file_option = wh_option_find_secret_file(scope->set->table, wanted);
@@ -304,10 +309,10 @@ static bool is_duplicate(struct walk *walk,
         if (key->type != YAML_SCALAR_NODE || earlier->type != YAML_SCALAR_NODE ||
             !wh_slice_equal(scalar_text(key), scalar_text(earlier)))
             continue;
-        config_problem(walk->loader, CONFIG_ERROR, place_of(walk, key->start_mark),
-                       config_text(walk->loader, "%s%s%.*s", scope->shown, scope->prefix,
-                                   WH_SLICE_ARGS(scalar_text(key))),
-                       "is given twice (first on line %zu)", earlier->start_mark.line + 1);
+        wh_config_problem(walk->loader, WH_CONFIG_ERROR, place_of(walk, key->start_mark),
+                          wh_config_text(walk->loader, "%s%s%.*s", scope->shown, scope->prefix,
+                                         WH_SLICE_ARGS(scalar_text(key))),
+                          "is given twice (first on line %zu)", earlier->start_mark.line + 1);
         return true;
     }
     return false;
@@ -348,22 +353,22 @@ static struct wh_option_place place_of_offset(enum wh_option_origin origin,
 
 static void complain_parser(struct walk *walk, const yaml_parser_t *parser, struct wh_slice text)
 {
-    struct config_loader *loader = walk->loader;
+    struct wh_config_loader *loader = walk->loader;
     size_t at = parser->problem_mark.index;
 
     if (parser->error == YAML_MEMORY_ERROR)
         loader->is_out_of_memory = true;
     else if (parser->error == YAML_READER_ERROR)
-        config_problem(loader, CONFIG_ERROR,
-                       place_of_offset(walk->origin, text, parser->problem_offset), NULL,
-                       "is not text in UTF-8 (%s)", parser->problem);
+        wh_config_problem(loader, WH_CONFIG_ERROR,
+                          place_of_offset(walk->origin, text, parser->problem_offset), NULL,
+                          "is not text in UTF-8 (%s)", parser->problem);
     else if (parser->error == YAML_SCANNER_ERROR && at < text.len && text.ptr[at] == '\t')
-        config_problem(loader, CONFIG_ERROR, place_of(walk, parser->problem_mark), NULL,
-                       "YAML is indented with blanks, not with tabs");
+        wh_config_problem(loader, WH_CONFIG_ERROR, place_of(walk, parser->problem_mark), NULL,
+                          "YAML is indented with blanks, not with tabs");
     else
-        config_problem(loader, CONFIG_ERROR, place_of(walk, parser->problem_mark), NULL,
-                       "not YAML: %s%s%s", parser->problem, parser->context ? ", " : "",
-                       parser->context ? parser->context : "");
+        wh_config_problem(loader, WH_CONFIG_ERROR, place_of(walk, parser->problem_mark), NULL,
+                          "not YAML: %s%s%s", parser->problem, parser->context ? ", " : "",
+                          parser->context ? parser->context : "");
 }
 
 static int depth_change(yaml_event_type_t type)
@@ -399,9 +404,9 @@ static bool check_events(struct walk *walk, yaml_parser_t *parser, struct wh_sli
         depth += depth_change(type);
         documents += type == YAML_DOCUMENT_START_EVENT;
         if (depth > DEPTH_MAX || documents > 1) {
-            config_problem(walk->loader, CONFIG_ERROR, place, NULL,
-                           depth > DEPTH_MAX ? "nested too deeply"
-                                             : "a second document in one file");
+            wh_config_problem(walk->loader, WH_CONFIG_ERROR, place, NULL,
+                              depth > DEPTH_MAX ? "nested too deeply"
+                                                : "a second document in one file");
             return false;
         }
     }
@@ -439,9 +444,9 @@ static bool load_document(struct walk *walk, struct wh_slice text, yaml_document
     return is_fine;
 }
 
-void config_read_document(struct config_loader *loader,
-                          struct wh_slice text,
-                          enum wh_option_origin origin)
+void wh_config_read_document(struct wh_config_loader *loader,
+                             struct wh_slice text,
+                             enum wh_option_origin origin)
 {
     yaml_document_t document;
     struct walk walk = {loader, &document, origin, 0};
@@ -459,10 +464,10 @@ void config_read_document(struct config_loader *loader,
     yaml_document_delete(&document);
 }
 
-void config_read_list(struct config_loader *loader,
-                      const struct wh_option *option,
-                      struct wh_slice text,
-                      enum wh_option_origin origin)
+void wh_config_read_list(struct wh_config_loader *loader,
+                         const struct wh_option *option,
+                         struct wh_slice text,
+                         enum wh_option_origin origin)
 {
     yaml_document_t document;
     struct walk walk = {loader, &document, origin, 0};
@@ -473,7 +478,7 @@ void config_read_list(struct config_loader *loader,
     if (root)
         set_value(&walk, root, &loader->set, option, option->name, false);
     else
-        config_problem(loader, CONFIG_ERROR, (struct wh_option_place){origin, 0, 0}, option->name,
-                       "must be a list");
+        wh_config_problem(loader, WH_CONFIG_ERROR, (struct wh_option_place){origin, 0, 0},
+                          option->name, "must be a list");
     yaml_document_delete(&document);
 }

@@ -2,12 +2,12 @@
  * Problems: collected while the sources are read in whatever order, written in
  * the order in which a person mends a file.
  */
-#include "hub/config_internal.h"
+#include "common/config/loader.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 
-static const char *keep(struct config_loader *loader, struct wh_buf *text)
+static const char *keep(struct wh_config_loader *loader, struct wh_buf *text)
 {
     struct wh_slice copy = WH_SLICE_ABSENT;
 
@@ -19,7 +19,7 @@ static const char *keep(struct config_loader *loader, struct wh_buf *text)
     return copy.ptr ? copy.ptr : "";
 }
 
-const char *config_text(struct config_loader *loader, const char *format, ...)
+const char *wh_config_text(struct wh_config_loader *loader, const char *format, ...)
 {
     struct wh_buf text = {0};
     va_list args;
@@ -31,7 +31,7 @@ const char *config_text(struct config_loader *loader, const char *format, ...)
 }
 
 /* The variable or flag that set `name`; of a namespace's option the whole list was set. */
-static void write_own_name(const struct config_loader *loader,
+static void write_own_name(const struct wh_config_loader *loader,
                            enum wh_option_origin origin,
                            const char *name,
                            struct wh_buf *out)
@@ -43,13 +43,13 @@ static void write_own_name(const struct config_loader *loader,
     struct wh_buf option = {0};
     wh_buf_append(&option, name, strcspn(name, "["));
     if (origin == WH_OPTION_FROM_ENV)
-        wh_option_write_env_name(CONFIG_ENV_PREFIX, wh_buf_cstr(&option), out);
+        wh_option_write_env_name(loader->program->env_prefix, wh_buf_cstr(&option), out);
     else
         wh_buf_printf(out, "--%s", wh_buf_cstr(&option));
     wh_buf_deinit(&option);
 }
 
-static void write_place(const struct config_loader *loader,
+static void write_place(const struct wh_config_loader *loader,
                         struct wh_option_place place,
                         const char *name,
                         struct wh_buf *out)
@@ -71,19 +71,19 @@ static void write_place(const struct config_loader *loader,
         wh_buf_printf(out, "%s: ", name);
 }
 
-void config_problem(struct config_loader *loader,
-                    enum config_severity severity,
-                    struct wh_option_place place,
-                    const char *name,
-                    const char *format,
-                    ...)
+void wh_config_problem(struct wh_config_loader *loader,
+                       enum wh_config_severity severity,
+                       struct wh_option_place place,
+                       const char *name,
+                       const char *format,
+                       ...)
 {
     struct wh_buf text = {0};
     va_list args;
 
-    if (severity == CONFIG_ERROR)
+    if (severity == WH_CONFIG_ERROR)
         loader->error_count++;
-    if (loader->problem_count == CONFIG_PROBLEMS_MAX) {
+    if (loader->problem_count == WH_CONFIG_PROBLEMS_MAX) {
         loader->problems_dropped++;
         return;
     }
@@ -97,10 +97,18 @@ void config_problem(struct config_loader *loader,
             text.ptr[i] = '?';
     }
     loader->problems[loader->problem_count++] =
-        (struct config_problem){place, severity == CONFIG_WARNING, keep(loader, &text)};
+        (struct wh_config_problem){place, severity == WH_CONFIG_WARNING, keep(loader, &text)};
 }
 
-static bool comes_before(const struct config_problem *a, const struct config_problem *b)
+void wh_config_problem_foreign(struct wh_config_loader *loader,
+                               struct wh_option_place place,
+                               const char *name)
+{
+    wh_config_problem(loader, loader->strict ? WH_CONFIG_ERROR : WH_CONFIG_WARNING, place, name,
+                      "%s", loader->program->foreign_text);
+}
+
+static bool comes_before(const struct wh_config_problem *a, const struct wh_config_problem *b)
 {
     if (a->place.origin != b->place.origin)
         return a->place.origin < b->place.origin;
@@ -109,13 +117,13 @@ static bool comes_before(const struct config_problem *a, const struct config_pro
     return a->place.column < b->place.column;
 }
 
-void config_problems_write(struct config_loader *loader, struct wh_buf *out)
+void wh_config_problems_write(struct wh_config_loader *loader, struct wh_buf *out)
 {
-    struct config_problem *problems = loader->problems;
+    struct wh_config_problem *problems = loader->problems;
 
     /* Insertion sort: stable, and the list is short and nearly in order. */
     for (size_t i = 1; i < loader->problem_count; i++) {
-        struct config_problem problem = problems[i];
+        struct wh_config_problem problem = problems[i];
         size_t j = i;
         for (; j > 0 && comes_before(&problem, &problems[j - 1]); j--)
             problems[j] = problems[j - 1];
