@@ -82,6 +82,7 @@ void command_abandon(struct session *session)
     jwks_waiter_cancel(&session->key_waiter);
     while (!wh_list_is_empty(&session->pending))
         pending_drop(WH_CONTAINER_OF(session->pending.next, struct pending, link));
+    command_abandon_calls(session);
 }
 
 /* Answers */
@@ -185,11 +186,6 @@ static void handle_ping(struct session *session, const struct wh_command *comman
     session_reply(session, &(struct wh_reply){.id = command->id, .ping = &result});
 }
 
-static void handle_not_available(struct session *session, const struct wh_command *command)
-{
-    session_reply_error(session, command->id, WH_ERROR_NOT_AVAILABLE);
-}
-
 static void handle_pong(struct session *session)
 {
     if (!session->pong_due)
@@ -211,7 +207,7 @@ static const struct command_row commands[] = {
     {offsetof(struct wh_command, presence), command_presence},
     {offsetof(struct wh_command, presence_stats), command_presence_stats},
     {offsetof(struct wh_command, history), command_history},
-    {offsetof(struct wh_command, rpc), handle_not_available},
+    {offsetof(struct wh_command, rpc), command_rpc},
     {offsetof(struct wh_command, send), handle_send},
     {offsetof(struct wh_command, refresh), command_refresh},
     {offsetof(struct wh_command, sub_refresh), command_sub_refresh},
@@ -236,6 +232,8 @@ static bool overlaps_pending(const struct session *session, const struct wh_comm
         return true;
     const struct pending *last = WH_CONTAINER_OF(session->pending.prev, struct pending, link);
     const struct command_row *row = find_row(command);
+    if (row && row->handle == command_rpc) /* calls wait for nobody and nobody for them */
+        return session->state == SESSION_READY;
     switch (last->kind) {
     case PENDING_SUBSCRIBE:
         return row && row->handle == command_subscribe;

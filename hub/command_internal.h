@@ -70,9 +70,13 @@ enum wh_code command_check_revocation(struct session *session,
                                       const struct token_claims *claims);
 bool command_is_session_user(const struct session *session, struct wh_slice user);
 
+/* The session goes away: nobody waits for its calls. */
+void command_abandon_calls(struct session *session);
+
 typedef void command_handler(struct session *session, const struct wh_command *command);
 command_handler command_connect, command_refresh;
 command_handler command_subscribe, command_unsubscribe, command_sub_refresh;
+command_handler command_rpc;
 command_handler command_publish, command_history, command_presence, command_presence_stats;
 
 #endif

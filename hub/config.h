@@ -167,6 +167,20 @@ struct config {
     } engine;
 
     struct {
+        uint64_t timeout_ms; /* of a method that announces none */
+        uint64_t queue_limit;
+        uint64_t service_inflight_limit;
+        uint64_t connection_inflight_limit;
+        struct {
+            uint64_t window_ms; /* 0 = never opens */
+            uint64_t calls_min;
+            uint64_t failure_percent;
+            uint64_t consecutive_timeouts; /* 0 = they alone never open it */
+            uint64_t open_ms;
+        } breaker;
+    } rpc;
+
+    struct {
         uint64_t timeout_ms;
     } shutdown;
 

@@ -64,6 +64,10 @@ enum family_type { GAUGE, COUNTER, COUNTER_US };
     X(REDIS_COMMANDS, "redis_commands_total", COUNTER, "Commands sent to Redis.")                  \
     X(REDIS_ERRORS, "redis_errors_total", COUNTER,                                                 \
       "Commands that Redis refused or did not answer.")                                            \
+    X(RPC_LATE_REPLIES, "rpc_late_replies_total", COUNTER,                                         \
+      "Answers of services that came when their call had ended, or to none.")                      \
+    X(RPC_INVALID_REPLIES, "rpc_invalid_replies_total", COUNTER,                                   \
+      "Messages from services that could not be read.")                                            \
     X(CONFIG_RELOAD, "config_reload_total", COUNTER, "Configuration reloads.")                     \
     X(LOOP_TURNS, "loop_turns_total", COUNTER, "Turns of the event loops.")                        \
     X(LOOP_BUSY, "loop_busy_seconds_total", COUNTER_US, "Time the event loops spent working.")     \

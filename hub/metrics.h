@@ -52,6 +52,8 @@
     X(METRIC_REDIS_RECONNECTS, REDIS_RECONNECTS, "")                                               \
     X(METRIC_REDIS_COMMANDS, REDIS_COMMANDS, "")                                                   \
     X(METRIC_REDIS_ERRORS, REDIS_ERRORS, "")                                                       \
+    X(METRIC_RPC_LATE_REPLIES, RPC_LATE_REPLIES, "")                                               \
+    X(METRIC_RPC_INVALID_REPLIES, RPC_INVALID_REPLIES, "")                                         \
     X(METRIC_CONFIG_RELOADS_OK, CONFIG_RELOAD, "outcome=\"ok\"")                                   \
     X(METRIC_CONFIG_RELOADS_FAILED, CONFIG_RELOAD, "outcome=\"failed\"")                           \
     X(METRIC_LOOP_TURNS, LOOP_TURNS, "")                                                           \

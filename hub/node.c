@@ -17,6 +17,7 @@
 #include "hub/feed.h"
 #include "hub/presence.h"
 #include "hub/revocations.h"
+#include "hub/rpc.h"
 #include "hub/session.h"
 
 #include <inttypes.h>
@@ -156,6 +157,11 @@ static enum wh_err start_links(struct node *node, node_broker_maker *make_broker
     }
     if (is_redis)
         err = presence_redis_new(node->loop, node->broker, &node->presence);
+    if (err == WH_OK) {
+        err = rpc_new(node->loop, node->config, node->id, node->metrics, &node->rpc);
+        if (err)
+            node->presence->ops->close(node->presence);
+    }
     if (err)
         node->broker->ops->close(node->broker, on_broker_gone, NULL);
     return err;
@@ -216,6 +222,8 @@ static void adopt(struct node *node, const struct config *config, const struct d
     node->rules = derived->rules;
     node->connection_tokens = derived->connection_tokens;
     node->subscription_tokens = derived->subscription_tokens;
+    if (node->rpc)
+        rpc_use_config(node->rpc, config);
 }
 
 /* The server's ping is an empty reply in each encoding. */
@@ -294,8 +302,16 @@ static void close_sessions(struct node *node, uint32_t code)
         session_close(WH_CONTAINER_OF(node->sessions.next, struct session, link), code);
 }
 
+static void on_rpc_closed(void *user)
+{
+    struct node *node = user;
+    node->broker->ops->close(node->broker, node->closed, node->closed_user);
+}
+
 void node_close(struct node *node, void (*closed)(void *user), void *user)
 {
+    node->closed = closed;
+    node->closed_user = user;
     node->phase = NODE_STOPPED;
     wh_loop_timer_stop(node->loop, &node->drain_timer);
     control_close(node->control);
@@ -303,7 +319,7 @@ void node_close(struct node *node, void (*closed)(void *user), void *user)
     close_sessions(node, WH_DISCONNECT_SHUTDOWN);
     node->presence->ops->close(node->presence);
     jwks_pool_close(node->jwks);
-    node->broker->ops->close(node->broker, closed, user);
+    rpc_close(node->rpc, on_rpc_closed, node);
 }
 
 void node_deinit(struct node *node)
@@ -370,7 +386,7 @@ static void on_drain_timer(struct wh_timer *timer)
         struct session *session = WH_CONTAINER_OF(link, struct session, link);
         if (step.quota == 0)
             break;
-        if (session->pending_count > 0 && !step.is_forced)
+        if (session->pending_count + session->call_count > 0 && !step.is_forced)
             continue;
         session_close(session, WH_DISCONNECT_SHUTDOWN);
         step.quota--;

@@ -39,6 +39,7 @@ struct node {
     struct metrics_shared *metrics_shared;
     struct registry registry;
     struct broker *broker;
+    struct rpc *rpc;
     struct presence *presence;
     struct control *control;
     struct revocations *revocations;
@@ -59,6 +60,8 @@ struct node {
     struct wh_buf replies;      /* replies of one session not yet made into a frame */
     struct session *replies_to; /* NULL = none */
 
+    void (*closed)(void *user);
+    void *closed_user;
     struct wh_timer drain_timer;
     uint64_t drain_started_ms;
     void (*drained)(void *user);

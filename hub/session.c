@@ -98,6 +98,7 @@ enum wh_err session_open(struct node *node,
     wh_list_init(&session->user_link);
     wh_list_init(&session->subscriptions);
     wh_list_init(&session->pending);
+    wh_list_init(&session->calls);
     wh_timer_init(&session->timer, on_timer);
     jwks_waiter_init(&session->key_waiter, on_keys);
     wh_list_push_back(&node->sessions, &session->link);
@@ -332,11 +333,12 @@ void session_end_replies(struct node *node)
     wh_frame_unref(frame);
 }
 
-static void collect(struct session *session, const struct wh_reply *reply)
+/* WH_EENCODING: nothing was collected.  Other failures end the session. */
+static enum wh_err try_collect(struct session *session, const struct wh_reply *reply)
 {
     struct node *node = session->node;
     if (session->state == SESSION_CLOSING)
-        return;
+        return WH_OK;
     if (node->replies_to != session || node->replies.len > WRITE_BYTES_MAX)
         session_end_replies(node);
     node->replies_to = session;
@@ -344,16 +346,31 @@ static void collect(struct session *session, const struct wh_reply *reply)
     if (err == WH_EENCODING) {
         if (node->replies.len == 0)
             node->replies_to = NULL;
-        session_doom(session, WH_DISCONNECT_INAPPROPRIATE_PROTOCOL);
-    } else if (err) {
-        session_doom(session, WH_DISCONNECT_SERVER_ERROR);
+        return err;
     }
+    if (err)
+        session_doom(session, WH_DISCONNECT_SERVER_ERROR);
+    return WH_OK;
+}
+
+static void collect(struct session *session, const struct wh_reply *reply)
+{
+    if (try_collect(session, reply))
+        session_doom(session, WH_DISCONNECT_INAPPROPRIATE_PROTOCOL);
 }
 
 void session_reply(struct session *session, const struct wh_reply *reply)
 {
     metrics_add(session->node->metrics, METRIC_REPLIES_SENT, 1);
     collect(session, reply);
+}
+
+enum wh_err session_try_reply(struct session *session, const struct wh_reply *reply)
+{
+    enum wh_err err = try_collect(session, reply);
+    if (err == WH_OK)
+        metrics_add(session->node->metrics, METRIC_REPLIES_SENT, 1);
+    return err;
 }
 
 void session_push(struct session *session, const struct wh_push *push)

@@ -47,6 +47,8 @@ struct session {
     uint32_t subscription_count;
     struct wh_list pending; /* struct pending: commands not answered yet, in order */
     uint32_t pending_count;
+    struct wh_list calls; /* struct session_call: rpc not answered yet, in no order */
+    uint32_t call_count;
     struct jwks_waiter key_waiter; /* the first held message waits for the key of its token */
     struct session_queue queue;
     struct wh_buf held; /* messages that wait, each behind its length */
@@ -105,6 +107,10 @@ void session_deliver(struct session *session, struct wh_frame *frame);
  * this encoding cannot show closes the session with 3506. */
 void session_reply(struct session *session, const struct wh_reply *reply);
 void session_push(struct session *session, const struct wh_push *push);
+
+/* The same for a payload of a service: when this encoding cannot show it nothing is sent and the
+ * session goes on.  WH_EENCODING. */
+WH_MUST_CHECK enum wh_err session_try_reply(struct session *session, const struct wh_reply *reply);
 void session_reply_error(struct session *session, uint32_t id, enum wh_code code);
 
 /* Make the frame of replies collected so far; before anything else is queued. */

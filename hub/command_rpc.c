@@ -1,0 +1,90 @@
+/*
+ * rpc: a call to a service.
+ *
+ * Calls stand beside the other commands of a session: they run at once, wait
+ * for nothing that is pending, hold nothing up, and each is answered when its
+ * answer comes.  What bounds them is how many may be under way.
+ */
+#include "hub/command_internal.h"
+
+#include "common/base/alloc.h"
+#include "hub/rpc.h"
+
+struct session_call {
+    struct rpc_waiter waiter;
+    struct wh_list link; /* session->calls */
+    struct session *session;
+    uint32_t id; /* of the command */
+};
+
+static void call_free(struct session_call *call)
+{
+    wh_list_remove(&call->link);
+    call->session->call_count--;
+    wh_free(call);
+}
+
+static void reply_error(struct session *session, uint32_t id, const struct rpc_outcome *outcome)
+{
+    struct wh_error_reply error = {
+        .code = outcome->code,
+        .message = outcome->message,
+        .temporary = outcome->temporary,
+    };
+    metrics_count_code(session->node->metrics, METRIC_REPLY_ERRORS, outcome->code);
+    session_reply(session, &(struct wh_reply){.id = id, .error = &error});
+}
+
+static void on_done(struct rpc_waiter *waiter, const struct rpc_outcome *outcome)
+{
+    struct session_call *call = WH_CONTAINER_OF(waiter, struct session_call, waiter);
+    struct session *session = call->session;
+    struct wh_rpc_result result = {.data = outcome->data};
+    uint32_t id = call->id;
+    call_free(call);
+    if (outcome->code)
+        reply_error(session, id, outcome);
+    else if (session_try_reply(session, &(struct wh_reply){.id = id, .rpc = &result}))
+        session_reply_error(session, id, WH_ERROR_INTERNAL); /* bytes to a JSON client */
+}
+
+void command_abandon_calls(struct session *session)
+{
+    WH_LIST_EACH(link, &session->calls)
+    {
+        struct session_call *call = WH_CONTAINER_OF(link, struct session_call, link);
+        rpc_cancel(&call->waiter);
+        call_free(call);
+    }
+}
+
+void command_rpc(struct session *session, const struct wh_command *command)
+{
+    struct node *node = session->node;
+    if (session->call_count >= node->config->rpc.connection_inflight_limit) {
+        session_reply_error(session, command->id, WH_ERROR_TOO_MANY_REQUESTS);
+        return;
+    }
+    if (wh_payload_check(command->rpc->data)) {
+        session_reply_error(session, command->id, WH_ERROR_BAD_REQUEST);
+        return;
+    }
+    struct session_call *call = wh_calloc(1, sizeof(*call));
+    if (call == NULL) {
+        session_reply_error(session, command->id, WH_ERROR_INTERNAL);
+        return;
+    }
+    call->waiter.done = on_done;
+    call->session = session;
+    call->id = command->id;
+    wh_list_push_back(&session->calls, &call->link);
+    session->call_count++;
+    struct rpc_request request = {
+        .method = command->rpc->method,
+        .params = command->rpc->data,
+        .user = session->user->id,
+        .client = wh_slice_from_str(session->id),
+        .peer = wh_slice_from_str(session->peer),
+    };
+    rpc_start(node->rpc, &request, &call->waiter);
+}
