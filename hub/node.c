@@ -418,11 +418,16 @@ void node_drain(struct node *node, void (*drained)(void *user), void *user)
 
 bool node_is_ready(const struct node *node, struct wh_buf *out_json)
 {
-    bool is_ready = node->broker_is_up && node->phase == NODE_SERVING;
+    const char *rpc_problem = node->broker_is_up ? rpc_link_problem(node->rpc) : "";
+    bool is_ready = node->broker_is_up && rpc_problem[0] == '\0' && node->phase == NODE_SERVING;
     wh_buf_printf(out_json, "{\"ready\":%s,\"checks\":{\"", is_ready ? "true" : "false");
     wh_buf_append_str(out_json, node->broker->ops->name);
     wh_buf_append_str(out_json, "\":");
-    if (node->broker_is_up) {
+    if (rpc_problem[0] != '\0') { /* links of its own, which come up a moment apart */
+        char text[sizeof(node->broker_reason) + 64];
+        snprintf(text, sizeof(text), "down for rpc: %s", rpc_problem);
+        wh_json_write_string(out_json, wh_slice_from_str(text));
+    } else if (node->broker_is_up) {
         wh_buf_append_str(out_json, "\"up\"");
     } else {
         char text[sizeof(node->broker_reason) + 64];

@@ -275,14 +275,13 @@ static void route(struct rpc_call *call, const struct rpc_request *request)
         service ? rpc_methods_find(service->methods, request->method) : NULL;
     if (method) {
         call_method(call, service, method, request);
-    } else if (call->has_looked || rpc_directory_is_recent(rpc)) {
+    } else if (call->has_looked || !rpc_directory_look(rpc)) {
         rpc_call_end(call, WH_ERROR_METHOD_NOT_FOUND);
     } else {
         keep_request(call, request);
         call->state = CALL_WAITS_DIRECTORY;
         set_deadline(call, rpc->config->rpc.timeout_ms, request->timeout_ms);
         wh_list_push_back(&rpc->unknown, &call->link);
-        rpc_directory_look(rpc);
     }
 }
 
@@ -356,6 +355,11 @@ static void on_state(void *user, bool is_up, const char *reason)
                "reason=%s", reason);
     rpc->is_up = is_up;
     rpc_services_link(rpc, is_up);
+}
+
+const char *rpc_link_problem(const struct rpc *rpc)
+{
+    return rpc->pubsub && !rpc->is_up ? wh_redis_pubsub_reason(rpc->pubsub) : "";
 }
 
 static void on_turn_end(struct wh_task *task)

@@ -102,6 +102,9 @@ void rpc_use_config(struct rpc *rpc, const struct config *config);
 /* Calls under way end with 1503 before `closed` is called (maybe inside this); then all is gone. */
 void rpc_close(struct rpc *rpc, void (*closed)(void *user), void *user);
 
+/* Why calls cannot be sent at present; "" = they can, or there is no Redis to send them through. */
+const char *rpc_link_problem(const struct rpc *rpc);
+
 void rpc_start(struct rpc *rpc, const struct rpc_request *request, struct rpc_waiter *waiter);
 
 /* No callback any more; a service that has not begun the call yet is told not to.  Harmless when

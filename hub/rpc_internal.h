@@ -6,6 +6,7 @@
 #include "common/base/map.h"
 #include "common/io/redis_pubsub.h"
 #include "hub/breaker.h"
+#include "hub/limits.h"
 #include "hub/rpc.h"
 #include "hub/rpc_ids.h"
 #include "hub/rpc_methods.h"
@@ -16,10 +17,10 @@ enum {
     RPC_ACTIVE_MS = 10000, /* a service is watched so long after its last call */
     RPC_UPKEEP_MS = 1000,  /* expiry of the lists, metrics */
     RPC_QUEUE_TTL_MS = 2 * RPC_TIMEOUT_MAX_MS,
-    RPC_DIRECTORY_MS = 5000, /* read at least this often */
-    RPC_LOOK_AGAIN_MS = 250, /* what was read this long ago is believed about unknown names */
-    RPC_REREAD_MS = 100,     /* between reads that messages ask for */
-    RPC_BATCH_CALLS = 256,   /* of one RPUSH */
+    RPC_DIRECTORY_MS = 5000,  /* read at least this often */
+    RPC_LOOKS_PER_SECOND = 4, /* reads because of unknown names */
+    RPC_REREAD_MS = 100,      /* between reads that messages ask for */
+    RPC_BATCH_CALLS = 256,    /* of one RPUSH */
     RPC_BATCH_BYTES = 1024 * 1024,
     RPC_CANCEL_BYTES = 64 * 1024,           /* of one PUBLISH */
     RPC_ANSWER_BYTES_MAX = 4 * 1024 * 1024, /* what decoding one answer may allocate */
@@ -116,8 +117,8 @@ struct rpc {
     bool is_reading;
     bool is_changed; /* told so since it was asked for */
     struct wh_timer reread;
-    bool has_read;
-    uint64_t read_ms; /* when the last read was asked for */
+    struct token_bucket looks; /* because of unknown names */
+    uint64_t read_ms;          /* when the last read was asked for */
 
     struct wh_log_limit announcement_limit;
     struct wh_log_limit reply_limit;
@@ -153,9 +154,9 @@ void rpc_services_link(struct rpc *rpc, bool is_up);
 void rpc_services_stop(struct rpc *rpc); /* ends all calls */
 void rpc_services_deinit(struct rpc *rpc);
 void rpc_directory_changed(struct rpc *rpc);
-/* Read it for rpc->unknown, whose calls are resumed or ended when that is done. */
-void rpc_directory_look(struct rpc *rpc);
-bool rpc_directory_is_recent(const struct rpc *rpc);
+/* Read it again, or wait for a read that is coming: the calls on rpc->unknown are then resumed or
+ * ended.  False: that was done too often just now. */
+bool rpc_directory_look(struct rpc *rpc);
 struct rpc_service *rpc_service_find(const struct rpc *rpc, struct wh_slice name);
 bool rpc_service_is_fresh(const struct rpc_service *service); /* what is known of its liveness */
 void rpc_service_called(struct rpc_service *service);         /* from now on it is watched */

@@ -4,8 +4,8 @@
  * The directory is a hash in Redis that is read as a whole: when the link
  * comes up, when a message says that it changed, every few seconds anyway
  * (a message can be lost), and when a call names what is not in it; that call
- * waits, but not every such call causes a read.  An announcement that did not
- * change is not parsed again.
+ * waits, but not every such call causes a read: past a rate what was read last is believed.  An
+ * announcement that did not change is not parsed again.
  *
  * Who was called lately is "active": a 50 ms tick asks Redis how many listen on
  * its liveness channel, all services in one command.  The tick ends when
@@ -394,7 +394,6 @@ static void on_directory(struct wh_redis_request *request,
     struct rpc *rpc = answered(request, &service);
     rpc->is_reading = false;
     if (err == WH_OK && reply->type == WH_REDIS_ARRAY) {
-        rpc->has_read = true;
         take_directory(rpc, reply);
         resume_all(&rpc->unknown);
     } else {
@@ -434,15 +433,14 @@ void rpc_directory_changed(struct rpc *rpc)
         wh_loop_timer_start(rpc->loop, &rpc->reread, due > now ? due - now : 0);
 }
 
-bool rpc_directory_is_recent(const struct rpc *rpc)
+bool rpc_directory_look(struct rpc *rpc)
 {
-    return rpc->has_read && !rpc->is_reading &&
-           wh_loop_now_ms(rpc->loop) - rpc->read_ms < RPC_LOOK_AGAIN_MS;
-}
-
-void rpc_directory_look(struct rpc *rpc)
-{
+    if (rpc->is_reading || wh_timer_is_running(&rpc->reread))
+        return true;
+    if (!token_bucket_take(&rpc->looks, wh_loop_now_ms(rpc->loop)))
+        return false;
     read_directory(rpc);
+    return true;
 }
 
 /* ---- life ---- */
@@ -454,6 +452,8 @@ void rpc_services_init(struct rpc *rpc)
     wh_timer_init(&rpc->tick, on_tick);
     wh_timer_init(&rpc->upkeep, on_upkeep);
     wh_timer_init(&rpc->reread, on_reread);
+    token_bucket_init(&rpc->looks, RPC_LOOKS_PER_SECOND, RPC_LOOKS_PER_SECOND,
+                      wh_loop_now_ms(rpc->loop));
 }
 
 /* What was known about who lives is old news either way. */
