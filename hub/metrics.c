@@ -11,10 +11,9 @@
  * Families are listed in the order of the exposition, and each writes all its
  * samples at once: so a family stands together whatever its rows' order.
  */
-#include "hub/metrics.h"
+#include "hub/metrics_internal.h"
 
 #include <dirent.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +23,7 @@
 #include <unistd.h>
 #include <wh_version.h>
 
-enum { CACHE_LINE = 64, WORKERS_MAX = 4096, WORD_SIZE = 32 };
+enum { WORKERS_MAX = 4096 };
 
 /* The label value of everything that found no room in a table. */
 #define OTHER "other"
@@ -99,9 +98,7 @@ static const struct {
 #undef X
 };
 
-/* The families whose label values are met at run time; the code families first. */
-enum { TABLE_AUTH_FAILURES = METRIC_CODE_FAMILIES, TABLE_COUNT };
-
+/* The families whose label values are met at run time. */
 static const struct {
     enum family family;
     const char *label;
@@ -110,29 +107,6 @@ static const struct {
     [METRIC_DISCONNECTS] = {FAMILY_DISCONNECTS, "code"},
     [METRIC_UNSUBSCRIBES] = {FAMILY_UNSUBSCRIBES, "code"},
     [TABLE_AUTH_FAILURES] = {FAMILY_AUTH_FAILURES, "reason"},
-};
-
-typedef _Atomic int64_t metric_value;
-
-/* The label values of one family that a worker has met, in order of appearance. */
-struct label_table {
-    _Atomic unsigned used;
-    char words[METRIC_LABELS_MAX][WORD_SIZE];
-    metric_value counts[METRIC_LABELS_MAX];
-    metric_value other;
-};
-
-struct metrics {
-    _Alignas(CACHE_LINE) metric_value values[METRIC_COUNT];
-    _Atomic pid_t pid;        /* 0: nobody writes here, gauges count as 0 */
-    metric_value descriptors; /* the last sample; 0 = none yet */
-    struct label_table tables[TABLE_COUNT];
-};
-
-struct metrics_shared {
-    size_t size; /* of the mapping, bytes */
-    unsigned columns;
-    struct metrics column[]; /* the last one is the supervisor's */
 };
 
 enum wh_err metrics_shared_new(unsigned workers, struct metrics_shared **out_shared)
@@ -157,22 +131,6 @@ void metrics_shared_free(struct metrics_shared *shared)
         munmap(shared, shared->size);
 }
 
-static int64_t value_get(const metric_value *value)
-{
-    return atomic_load_explicit(value, memory_order_relaxed);
-}
-
-static void value_set(metric_value *value, int64_t number)
-{
-    atomic_store_explicit(value, number, memory_order_relaxed);
-}
-
-/* Not an atomic addition: each column has one writer. */
-static void value_add(metric_value *value, int64_t delta)
-{
-    value_set(value, value_get(value) + delta);
-}
-
 static bool is_gauge(enum metric metric)
 {
     return families[rows[metric].family].type == GAUGE;
@@ -184,8 +142,9 @@ static struct metrics *column_claim(struct metrics_shared *shared, unsigned inde
     struct metrics *metrics = &shared->column[index];
     for (enum metric metric = 0; metric < METRIC_COUNT; metric++)
         if (is_gauge(metric))
-            value_set(&metrics->values[metric], 0);
-    value_set(&metrics->descriptors, 0);
+            metric_put(&metrics->values[metric], 0);
+    metric_put(&metrics->descriptors, 0);
+    metrics_rpc_claim(metrics);
     atomic_store_explicit(&metrics->pid, getpid(), memory_order_release);
     return metrics;
 }
@@ -207,19 +166,14 @@ void metrics_close(struct metrics_shared *shared, unsigned index)
     atomic_store_explicit(&shared->column[index].pid, 0, memory_order_release);
 }
 
-static pid_t column_pid(const struct metrics *metrics)
-{
-    return atomic_load_explicit(&metrics->pid, memory_order_acquire);
-}
-
 void metrics_add(struct metrics *metrics, enum metric metric, int64_t delta)
 {
-    value_add(&metrics->values[metric], delta);
+    metric_bump(&metrics->values[metric], delta);
 }
 
 void metrics_set(struct metrics *metrics, enum metric metric, int64_t value)
 {
-    value_set(&metrics->values[metric], value);
+    metric_put(&metrics->values[metric], value);
 }
 
 static void table_count(struct label_table *table, const char *word)
@@ -229,27 +183,27 @@ static void table_count(struct label_table *table, const char *word)
     while (i < used && strcmp(table->words[i], word) != 0)
         i++;
     if (i == METRIC_LABELS_MAX || strcmp(word, OTHER) == 0) {
-        value_add(&table->other, 1);
+        metric_bump(&table->other, 1);
         return;
     }
     if (i == used) {
-        snprintf(table->words[i], WORD_SIZE, "%s", word);
-        value_set(&table->counts[i], 0);
+        snprintf(table->words[i], METRICS_WORD_SIZE, "%s", word);
+        metric_put(&table->counts[i], 0);
         atomic_store_explicit(&table->used, used + 1, memory_order_release);
     }
-    value_add(&table->counts[i], 1);
+    metric_bump(&table->counts[i], 1);
 }
 
 void metrics_count_code(struct metrics *metrics, enum metric_code_family family, uint32_t code)
 {
-    char word[WORD_SIZE];
+    char word[METRICS_WORD_SIZE];
     snprintf(word, sizeof word, "%lu", (unsigned long)code);
     table_count(&metrics->tables[family], word);
 }
 
 void metrics_count_auth_failure(struct metrics *metrics, const char *reason)
 {
-    char word[WORD_SIZE];
+    char word[METRICS_WORD_SIZE];
     snprintf(word, sizeof word, "%s", reason);
     table_count(&metrics->tables[TABLE_AUTH_FAILURES], word);
 }
@@ -259,7 +213,7 @@ int64_t metrics_total(const struct metrics_shared *shared, enum metric metric)
     int64_t total = 0;
     for (unsigned i = 0; i < shared->columns; i++)
         if (!is_gauge(metric) || column_pid(&shared->column[i]) != 0)
-            total += value_get(&shared->column[i].values[metric]);
+            total += metric_get(&shared->column[i].values[metric]);
     return total;
 }
 
@@ -291,7 +245,7 @@ void metrics_sample_descriptors(struct metrics *metrics)
 {
     int64_t count = descriptors_of(getpid());
     if (count >= 0)
-        value_set(&metrics->descriptors, count);
+        metric_put(&metrics->descriptors, count);
 }
 
 /* A /proc file's text, NUL-terminated; false when the process is gone or hidden. */
@@ -364,14 +318,14 @@ static struct process_totals process_totals(const struct metrics_shared *shared)
             totals.start_ticks = ticks;
         totals.resident_bytes += resident_bytes_of(pid);
         int64_t count = descriptors_of(pid);
-        totals.descriptors += count >= 0 ? count : value_get(&shared->column[i].descriptors);
+        totals.descriptors += count >= 0 ? count : metric_get(&shared->column[i].descriptors);
     }
     return totals;
 }
 
 /* --- exposition --- */
 
-static void write_head(struct wh_buf *out, const char *name, const char *type, const char *help)
+void metrics_write_head(struct wh_buf *out, const char *name, const char *type, const char *help)
 {
     wh_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
@@ -380,8 +334,8 @@ static void write_family_head(struct wh_buf *out, enum family family)
 {
     char name[80];
     snprintf(name, sizeof name, "wirehub_%s", families[family].name);
-    write_head(out, name, families[family].type == GAUGE ? "gauge" : "counter",
-               families[family].help);
+    metrics_write_head(out, name, families[family].type == GAUGE ? "gauge" : "counter",
+                       families[family].help);
 }
 
 static void write_value(struct wh_buf *out, enum family_type type, int64_t value)
@@ -448,7 +402,7 @@ static const char *next_word(const struct metrics_shared *shared,
             if (!next || strcmp(word, next) < 0)
                 *out_sum = 0;
             next = word;
-            *out_sum += value_get(&table->counts[j]);
+            *out_sum += metric_get(&table->counts[j]);
         }
     }
     return next;
@@ -462,7 +416,7 @@ static void write_table(const struct metrics_shared *shared, unsigned which, str
         write_labelled(out, which, word, sum);
     int64_t other = 0;
     for (unsigned i = 0; i < shared->columns; i++)
-        other += value_get(&shared->column[i].tables[which].other);
+        other += metric_get(&shared->column[i].tables[which].other);
     if (other > 0)
         write_labelled(out, which, OTHER, other);
 }
@@ -472,13 +426,14 @@ static void write_process(const struct metrics_shared *shared, struct wh_buf *ou
 {
     struct process_totals totals = process_totals(shared);
     int64_t started = boot_time() + totals.start_ticks / sysconf(_SC_CLK_TCK);
-    write_head(out, "process_start_time_seconds", "gauge",
-               "When the oldest process of the hub started, in unix time.");
+    metrics_write_head(out, "process_start_time_seconds", "gauge",
+                       "When the oldest process of the hub started, in unix time.");
     wh_buf_printf(out, "process_start_time_seconds %lld\n", (long long)started);
-    write_head(out, "process_resident_memory_bytes", "gauge",
-               "Resident memory of all processes of the hub.");
+    metrics_write_head(out, "process_resident_memory_bytes", "gauge",
+                       "Resident memory of all processes of the hub.");
     wh_buf_printf(out, "process_resident_memory_bytes %lld\n", (long long)totals.resident_bytes);
-    write_head(out, "process_open_fds", "gauge", "Open descriptors of all processes of the hub.");
+    metrics_write_head(out, "process_open_fds", "gauge",
+                       "Open descriptors of all processes of the hub.");
     wh_buf_printf(out, "process_open_fds %lld\n", (long long)totals.descriptors);
 }
 
@@ -491,7 +446,8 @@ void metrics_write(const struct metrics_shared *shared, struct wh_buf *out)
             if (tables[which].family == family)
                 write_table(shared, which, out);
     }
-    write_head(out, "wirehub_build_info", "gauge", "What runs here; always 1.");
+    metrics_rpc_write(shared, out);
+    metrics_write_head(out, "wirehub_build_info", "gauge", "What runs here; always 1.");
     wh_buf_append_str(out, "wirehub_build_info{version=\"");
     write_label_value(out, WH_VERSION);
     wh_buf_append_str(out, "\",commit=\"");

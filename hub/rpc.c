@@ -47,7 +47,9 @@ static struct breaker_options breaker_options(const struct rpc *rpc)
 }
 
 /* Take the call out of everything that may find it; its memory stays. */
-static void detach(struct rpc_call *call, enum breaker_verdict verdict)
+static void detach(struct rpc_call *call,
+                   enum breaker_verdict verdict,
+                   enum metrics_rpc_outcome outcome)
 {
     struct rpc *rpc = call->rpc;
     struct rpc_service *service = call->service;
@@ -62,8 +64,11 @@ static void detach(struct rpc_call *call, enum breaker_verdict verdict)
                        call->is_probe, wh_random_u64());
     }
     call->is_admitted = false;
-    if (service)
+    if (service) {
         service->inflight--;
+        metrics_rpc_ended(rpc->metrics, service->metrics_slot, outcome,
+                          wh_clock_monotonic_us() - call->started_us);
+    }
     call->service = NULL;
 }
 
@@ -80,7 +85,7 @@ static void call_free(struct rpc_call *call)
 static void end_with(struct rpc_call *call, uint32_t code, enum breaker_verdict verdict)
 {
     struct rpc *rpc = call->rpc;
-    detach(call, verdict);
+    detach(call, verdict, metrics_rpc_outcome_of(code));
     call->state = CALL_ENDED;
     call->code = code;
     wh_list_push_back(&rpc->ended, &call->link);
@@ -97,7 +102,7 @@ void rpc_call_finish(struct rpc_call *call,
                      enum breaker_verdict verdict)
 {
     struct rpc_waiter *waiter = call->waiter;
-    detach(call, verdict);
+    detach(call, verdict, metrics_rpc_outcome_of(outcome->code));
     call_free(call);
     waiter->call = NULL;
     waiter->done(waiter, outcome);
@@ -137,7 +142,7 @@ void rpc_cancel(struct rpc_waiter *waiter)
     waiter->call = NULL;
     if (call->state == CALL_SENT)
         rpc_send_cancel(call);
-    detach(call, BREAKER_NO_VERDICT);
+    detach(call, BREAKER_NO_VERDICT, METRICS_RPC_CANCELLED);
     call_free(call);
 }
 

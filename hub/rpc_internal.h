@@ -7,6 +7,7 @@
 #include "common/io/redis_pubsub.h"
 #include "hub/breaker.h"
 #include "hub/limits.h"
+#include "hub/metrics_rpc.h"
 #include "hub/rpc.h"
 #include "hub/rpc_ids.h"
 #include "hub/rpc_methods.h"

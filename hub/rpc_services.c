@@ -105,13 +105,26 @@ static struct rpc_service *service_new(struct rpc *rpc, struct wh_slice name)
     wh_list_init(&service->unsent_link);
     wh_list_init(&service->waiting);
     wh_list_init(&service->sent);
+    service->metrics_slot = metrics_rpc_slot(rpc->metrics, name);
     enum wh_err err = wh_map_add(&rpc->services, service->name, service);
     WH_ASSERT(err == WH_OK);
     return service;
 }
 
+static void update_metrics(const struct rpc_service *service)
+{
+    struct metrics *metrics = service->rpc->metrics;
+    unsigned slot = service->metrics_slot;
+    metrics_rpc_set(metrics, slot, METRICS_RPC_INFLIGHT, service->inflight);
+    metrics_rpc_set(metrics, slot, METRICS_RPC_QUEUE_LENGTH, service->queue_length);
+    metrics_rpc_set(metrics, slot, METRICS_RPC_BREAKER, (int64_t)service->breaker.state);
+}
+
 static void service_free(struct rpc_service *service)
 {
+    service->queue_length = 0;
+    service->breaker.state = BREAKER_CLOSED;
+    update_metrics(service); /* of a service that is gone */
     wh_list_remove(&service->active_link);
     wh_list_remove(&service->unsent_link);
     rpc_methods_free(service->methods);
@@ -295,12 +308,17 @@ static void read_directory(struct rpc *rpc);
 static void on_upkeep(struct wh_timer *timer)
 {
     struct rpc *rpc = WH_CONTAINER_OF(timer, struct rpc, upkeep);
+    size_t cursor = 0;
+    struct rpc_service *of_any;
+    while ((of_any = wh_map_next(&rpc->services, &cursor)) != NULL)
+        update_metrics(of_any);
     if (rpc->is_up) {
         WH_LIST_EACH(link, &rpc->active)
         {
             struct rpc_service *service = WH_CONTAINER_OF(link, struct rpc_service, active_link);
             if (service->is_renewal_due)
                 renew(service);
+            ask_length(service); /* for the metric */
         }
         if (wh_loop_now_ms(rpc->loop) - rpc->read_ms >= RPC_DIRECTORY_MS)
             read_directory(rpc);

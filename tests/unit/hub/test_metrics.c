@@ -3,6 +3,7 @@
  * samples and not of bytes.
  */
 #include "hub/metrics.h"
+#include "hub/metrics_rpc.h"
 
 #include <ctype.h>
 #include <setjmp.h>
@@ -18,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { FAMILIES_MAX = 128, SAMPLES_MAX = 512 };
+enum { FAMILIES_MAX = 128, SAMPLES_MAX = 1024 };
 
 struct family {
     char name[64];
@@ -92,7 +93,21 @@ static void parse_type(struct exposition *out, const char *line)
     assert_int_equal(line[len], ' ');
     assert_string_equal(family->type, "");
     snprintf(family->type, sizeof family->type, "%s", line + len + 1);
-    assert_true(strcmp(family->type, "counter") == 0 || strcmp(family->type, "gauge") == 0);
+    assert_true(strcmp(family->type, "counter") == 0 || strcmp(family->type, "gauge") == 0 ||
+                strcmp(family->type, "histogram") == 0);
+}
+
+/* The length of a sample's name without what a histogram appends. */
+static size_t family_len(const struct family *family, const char *line)
+{
+    static const char *const suffixes[] = {"_bucket", "_sum", "_count"};
+    size_t len = name_len(line);
+    for (size_t i = 0; i < 3 && strcmp(family->type, "histogram") == 0; i++) {
+        size_t suffix = strlen(suffixes[i]);
+        if (len > suffix && strncmp(line + len - suffix, suffixes[i], suffix) == 0)
+            return len - suffix;
+    }
+    return len;
 }
 
 static void parse_sample(struct exposition *out, const char *line)
@@ -102,8 +117,8 @@ static void parse_sample(struct exposition *out, const char *line)
     const struct family *family = &out->families[out->family_count - 1];
     size_t len = name_len(line);
     /* Right below its own head: this is what "families are contiguous" means. */
-    assert_int_equal(strlen(family->name), len);
-    assert_memory_equal(line, family->name, len);
+    assert_int_equal(strlen(family->name), family_len(family, line));
+    assert_memory_equal(line, family->name, strlen(family->name));
     assert_string_not_equal(family->type, "");
     if (line[len] == '{')
         len += labels_len(line + len);
@@ -365,6 +380,78 @@ static void build_info_is_there_once(void **state)
     metrics_shared_free(shared);
 }
 
+static void calls_are_counted_by_service_and_outcome_over_workers(void **state)
+{
+    (void)state;
+    struct metrics_shared *shared = new_shared(2);
+    struct metrics *first = metrics_open(shared, 0);
+    struct metrics *second = metrics_open(shared, 1);
+    metrics_rpc_slot(second, WH_SLICE_LITERAL("orders")); /* slots need not agree */
+    unsigned one = metrics_rpc_slot(first, WH_SLICE_LITERAL("shop"));
+    unsigned two = metrics_rpc_slot(second, WH_SLICE_LITERAL("shop"));
+    assert_int_equal(metrics_rpc_slot(first, WH_SLICE_LITERAL("shop")), one);
+    metrics_rpc_ended(first, one, METRICS_RPC_OK, 500);
+    metrics_rpc_ended(second, two, METRICS_RPC_OK, 501);
+    metrics_rpc_ended(second, two, METRICS_RPC_OK, 20000000);
+    metrics_rpc_ended(second, two, METRICS_RPC_DEADLINE, 4800000);
+#define OK_LABELS "{service=\"shop\",outcome=\"ok\""
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_bucket" OK_LABELS ",le=\"0.0005\"}") == 1);
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_bucket" OK_LABELS ",le=\"0.001\"}") == 2);
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_bucket" OK_LABELS ",le=\"10\"}") == 2);
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_bucket" OK_LABELS ",le=\"+Inf\"}") == 3);
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_count" OK_LABELS "}") == 3);
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_sum" OK_LABELS "}") == 20.001001);
+#undef OK_LABELS
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_count{service=\"shop\","
+                                  "outcome=\"deadline\"}") == 1);
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_count{service=\"shop\","
+                                  "outcome=\"failed\"}") == -1);
+    metrics_shared_free(shared);
+}
+
+static void gauges_of_calls_are_summed_or_the_highest(void **state)
+{
+    (void)state;
+    struct metrics_shared *shared = new_shared(2);
+    for (unsigned i = 0; i < 2; i++) {
+        struct metrics *metrics = metrics_open(shared, i);
+        unsigned slot = metrics_rpc_slot(metrics, WH_SLICE_LITERAL("shop"));
+        metrics_rpc_set(metrics, slot, METRICS_RPC_INFLIGHT, 3 + i);
+        metrics_rpc_set(metrics, slot, METRICS_RPC_QUEUE_LENGTH, 10 + i);
+        metrics_rpc_set(metrics, slot, METRICS_RPC_BREAKER, i ? 0 : 2);
+    }
+    assert_true(sample_of(shared, "wirehub_rpc_inflight{service=\"shop\"}") == 7);
+    assert_true(sample_of(shared, "wirehub_rpc_queue_length{service=\"shop\"}") == 11);
+    assert_true(sample_of(shared, "wirehub_rpc_breaker_state{service=\"shop\"}") == 2);
+    metrics_close(shared, 1);
+    assert_true(sample_of(shared, "wirehub_rpc_inflight{service=\"shop\"}") == 3);
+    metrics_open(shared, 0); /* it was replaced */
+    assert_true(sample_of(shared, "wirehub_rpc_breaker_state{service=\"shop\"}") == 0);
+    metrics_shared_free(shared);
+}
+
+static void services_past_the_table_count_as_other(void **state)
+{
+    (void)state;
+    struct metrics_shared *shared = new_shared(1);
+    struct metrics *metrics = metrics_open(shared, 0);
+    for (unsigned i = 0; i < METRICS_RPC_SERVICES + 3; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%02u", i);
+        unsigned slot = metrics_rpc_slot(metrics, wh_slice_from_str(name));
+        metrics_rpc_ended(metrics, slot, METRICS_RPC_OK, 1000);
+        metrics_rpc_set(metrics, slot, METRICS_RPC_INFLIGHT, 1);
+    }
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_count{service=\"s31\",outcome=\"ok\"}") ==
+                1);
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_count{service=\"s32\",outcome=\"ok\"}") ==
+                -1);
+    assert_true(sample_of(shared, "wirehub_rpc_seconds_count{service=\"other\",outcome=\"ok\"}") ==
+                3);
+    assert_true(sample_of(shared, "wirehub_rpc_inflight{service=\"other\"}") == -1);
+    metrics_shared_free(shared);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +466,9 @@ int main(void)
         cmocka_unit_test(time_counted_in_microseconds_is_shown_in_seconds),
         cmocka_unit_test(process_metrics_speak_of_living_processes),
         cmocka_unit_test(build_info_is_there_once),
+        cmocka_unit_test(calls_are_counted_by_service_and_outcome_over_workers),
+        cmocka_unit_test(gauges_of_calls_are_summed_or_the_highest),
+        cmocka_unit_test(services_past_the_table_count_as_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
