@@ -58,6 +58,14 @@ void command_abandon_calls(struct session *session)
     }
 }
 
+/* Protobuf has no kinds: to services its bytes are JSON when they read as JSON. */
+static struct wh_payload params_of(const struct session *session, struct wh_payload data)
+{
+    if (session->encoding == WH_ENCODING_PROTOBUF && wh_payload_is_present(data))
+        return wh_payload_classify(data.bytes);
+    return data;
+}
+
 void command_rpc(struct session *session, const struct wh_command *command)
 {
     struct node *node = session->node;
@@ -81,7 +89,7 @@ void command_rpc(struct session *session, const struct wh_command *command)
     session->call_count++;
     struct rpc_request request = {
         .method = command->rpc->method,
-        .params = command->rpc->data,
+        .params = params_of(session, command->rpc->data),
         .user = session->user->id,
         .client = wh_slice_from_str(session->id),
         .peer = wh_slice_from_str(session->peer),

@@ -148,7 +148,10 @@ void rpc_cancel(struct rpc_waiter *waiter)
 
 /* ---- the way to the service ---- */
 
-/* The wheel fires up to a tick late: half a tick early, and no call is off by more than that. */
+/*
+ * The wheel fires up to a tick late, so the deadline is half a tick early and no call is off by more
+ * than that.  The service is told the same moment: what it begins, somebody still waits for.
+ */
 static void set_deadline(struct rpc_call *call, uint64_t timeout_ms, uint32_t wanted_ms)
 {
     struct rpc *rpc = call->rpc;
@@ -156,10 +159,13 @@ static void set_deadline(struct rpc_call *call, uint64_t timeout_ms, uint32_t wa
     if (timeout_ms > RPC_TIMEOUT_MAX_MS)
         timeout_ms = RPC_TIMEOUT_MAX_MS;
     call->is_shortened = wanted_ms > 0 && wanted_ms < timeout_ms;
-    call->deadline_ms = call->started_ms + (call->is_shortened ? wanted_ms : timeout_ms);
-    uint64_t left = call->deadline_ms > now ? call->deadline_ms - now : 0;
+    if (call->is_shortened)
+        timeout_ms = wanted_ms;
+    if (timeout_ms > WH_WHEEL_TICK_MS)
+        timeout_ms -= WH_WHEEL_TICK_MS / 2;
+    call->deadline_ms = call->started_ms + timeout_ms;
     wh_loop_timer_start(rpc->loop, &call->deadline,
-                        left > WH_WHEEL_TICK_MS / 2 ? left - WH_WHEEL_TICK_MS / 2 : 0);
+                        call->deadline_ms > now ? call->deadline_ms - now : 0);
 }
 
 static struct wh_slice keep_slice(struct wh_arena *arena, struct wh_slice slice)

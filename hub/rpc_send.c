@@ -122,7 +122,7 @@ void rpc_send_all(struct rpc *rpc)
 static void encode(const struct rpc_call *call, const struct rpc_request *request)
 {
     const struct rpc *rpc = call->rpc;
-    uint64_t now = wh_loop_now_ms(rpc->loop);
+    uint64_t now = wh_clock_monotonic_ms(); /* the loop's own is as old as this turn */
     uint64_t wall = (uint64_t)wh_clock_wall_ms();
     struct wh_rpc_call envelope = {
         .v = WH_RPC_VERSION,
@@ -239,6 +239,16 @@ static void take_answer(struct rpc *rpc, const struct wh_rpc_answer *answer)
     rpc_call_finish(call, &outcome, verdict_of(outcome.code));
 }
 
+/* Who answered so is known if the id came first, as it does from encoders that keep an order. */
+static void take_damaged(struct rpc *rpc, uint64_t id)
+{
+    struct rpc_call *call = rpc_ids_find(&rpc->ids, id);
+    struct rpc_outcome outcome = failure(WH_ERROR_INTERNAL);
+    metrics_add(rpc->metrics, METRIC_RPC_INVALID_REPLIES, 1);
+    if (call)
+        rpc_call_finish(call, &outcome, BREAKER_FAILURE);
+}
+
 /* Behind something that cannot be read nothing can be found: the rest of the message is lost. */
 void rpc_receive(struct rpc *rpc, struct wh_slice payload)
 {
@@ -248,9 +258,9 @@ void rpc_receive(struct rpc *rpc, struct wh_slice payload)
         wh_arena_reset(&rpc->arena);
         enum wh_err err = wh_rpc_decode(&wh_rpc_answer_schema, &rest, &rpc->arena, &answer);
         if (err) {
-            metrics_add(rpc->metrics, METRIC_RPC_INVALID_REPLIES, 1);
             wh_log_limited(&rpc->reply_limit, WH_LOG_WARN, "rpc", "reply_invalid",
                            "bytes=%zu reason=%s", payload.len, wh_err_text(err));
+            take_damaged(rpc, answer.id);
             return;
         }
         take_answer(rpc, &answer);

@@ -16,12 +16,13 @@ PUSH = {"channel": (2, "str"), "pub": (4, PUBLICATION), "unsubscribe": (7, UNSUB
 CONNECT_RESULT = {"client": (1, "str"), "version": (2, "str"), "expires": (3, "bool"),
                   "ttl": (4, "int"), "ping": (7, "int"), "pong": (8, "bool")}
 REPLY = {"id": (1, "int"), "error": (2, ERROR), "push": (4, PUSH), "connect": (5, CONNECT_RESULT),
-         "subscribe": (6, {}), "unsubscribe": (7, {}), "publish": (8, {})}
+         "subscribe": (6, {}), "unsubscribe": (7, {}), "publish": (8, {}), "rpc": (13, {"data": (1, "bytes")})}
 COMMAND = {"id": (1, "int"),
            "connect": (4, {"token": (1, "str"), "data": (2, "bytes")}),
            "subscribe": (5, {"channel": (1, "str"), "token": (2, "str")}),
            "unsubscribe": (6, {"channel": (1, "str")}),
-           "publish": (7, {"channel": (1, "str"), "data": (2, "bytes")})}
+           "publish": (7, {"channel": (1, "str"), "data": (2, "bytes")}),
+           "rpc": (13, {"data": (1, "bytes"), "method": (2, "str")})}
 
 
 def write_varint(number):
