@@ -44,6 +44,8 @@ static void on_done(struct rpc_waiter *waiter, const struct rpc_outcome *outcome
     call_free(call);
     if (outcome->code)
         reply_error(session, id, outcome);
+    else if (outcome->data.bytes.len >= session->node->config->client.queue_max_size)
+        session_reply_error(session, id, WH_ERROR_INTERNAL); /* it would close the connection */
     else if (session_try_reply(session, &(struct wh_reply){.id = id, .rpc = &result}))
         session_reply_error(session, id, WH_ERROR_INTERNAL); /* bytes to a JSON client */
 }

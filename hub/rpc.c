@@ -75,9 +75,9 @@ static void detach(struct rpc_call *call,
 static void call_free(struct rpc_call *call)
 {
     call->rpc->call_count--;
-    if (call->arena) {
-        wh_arena_deinit(call->arena);
-        wh_free(call->arena);
+    if (call->kept) {
+        wh_arena_deinit(&call->kept->arena);
+        wh_free(call->kept);
     }
     wh_free(call);
 }
@@ -149,8 +149,8 @@ void rpc_cancel(struct rpc_waiter *waiter)
 /* ---- the way to the service ---- */
 
 /*
- * The wheel fires up to a tick late, so the deadline is half a tick early and no call is off by more
- * than that.  The service is told the same moment: what it begins, somebody still waits for.
+ * The wheel fires up to a tick late, so the deadline is half a tick early and no call is off by
+ * more than that.  The service is told the same moment: what it begins, somebody still waits for.
  */
 static void set_deadline(struct rpc_call *call, uint64_t timeout_ms, uint32_t wanted_ms)
 {
@@ -180,11 +180,11 @@ static struct wh_slice keep_slice(struct wh_arena *arena, struct wh_slice slice)
 /* The call must wait: what it carries is borrowed until rpc_start returns. */
 static void keep_request(struct rpc_call *call, const struct rpc_request *request)
 {
-    if (call->arena)
+    if (call->kept)
         return;
-    struct wh_arena *arena = rpc_alloc(sizeof(*arena));
-    struct rpc_request *kept = &call->request;
-    call->arena = arena;
+    call->kept = rpc_alloc(sizeof(*call->kept));
+    struct wh_arena *arena = &call->kept->arena;
+    struct rpc_request *kept = &call->kept->request;
     *kept = *request;
     struct wh_slice *const slices[] = {&kept->method,      &kept->params.bytes, &kept->user,
                                        &kept->client,      &kept->peer,         &kept->key,
@@ -300,11 +300,11 @@ void rpc_call_resume(struct rpc_call *call)
 {
     wh_list_remove(&call->link);
     if (call->state == CALL_WAITS_LIVENESS) {
-        pass_on(call, &call->request);
+        pass_on(call, &call->kept->request);
         return;
     }
     call->has_looked = true;
-    route(call, &call->request);
+    route(call, &call->kept->request);
 }
 
 void rpc_start(struct rpc *rpc, const struct rpc_request *request, struct rpc_waiter *waiter)

@@ -35,6 +35,12 @@ enum rpc_call_state {
     CALL_ENDED            /* on rpc->ended with its code */
 };
 
+/* A request that outlives rpc_start. */
+struct rpc_kept {
+    struct wh_arena arena;
+    struct rpc_request request;
+};
+
 struct rpc_call {
     struct rpc *rpc;
     struct rpc_waiter *waiter;
@@ -51,8 +57,7 @@ struct rpc_call {
     uint64_t started_us;
     uint64_t deadline_ms; /* monotonic */
     struct wh_timer deadline;
-    struct wh_arena *arena;     /* of the copy below; NULL when never made to wait */
-    struct rpc_request request; /* while it waits */
+    struct rpc_kept *kept; /* what it carries, once it had to wait; NULL before */
 };
 
 struct rpc_service {

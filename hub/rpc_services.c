@@ -446,6 +446,8 @@ void rpc_directory_changed(struct rpc *rpc)
 {
     uint64_t now = wh_loop_now_ms(rpc->loop);
     uint64_t due = rpc->read_ms + RPC_REREAD_MS;
+    if (!rpc->is_up) /* it is read when the link comes up */
+        return;
     rpc->is_changed = true;
     if (!rpc->is_reading && !wh_timer_is_running(&rpc->reread))
         wh_loop_timer_start(rpc->loop, &rpc->reread, due > now ? due - now : 0);

@@ -165,6 +165,14 @@ def test_an_answer_that_an_encoding_cannot_show_fails_that_call_alone(rpc_hub, r
         assert text.rpc("shop.v1.null").get("data") is None
 
 
+def test_an_answer_that_no_client_may_be_sent_fails_that_call_alone(rpc_hub, redis, clients):
+    more = {"huge": lambda call: json_payload("x" * 2**20)}
+    with RpcService(redis, "shop", methods(**more)):
+        client = clients(rpc_hub())
+        assert fails(client, "shop.v1.huge").code == 100
+        assert client.rpc(ECHO, 1)["data"] == 1
+
+
 def test_errors_of_services_pass_through_if_they_may(rpc_hub, redis, clients):
     def fail(call):
         wanted = value_of(call["params"])
@@ -298,8 +306,8 @@ def test_a_call_ends_by_its_deadline_and_the_late_answer_is_counted(rpc_hub, red
         error = fails(client, "shop.v1.slow")
         assert (error.code, error.temporary) == (1504, True)
         deadline = shop.calls[0]["deadline_ms"]
-        assert started + 199 <= deadline
-        assert time.time() * 1000 >= deadline - 10
+        assert started + 190 <= deadline
+        assert time.time() * 1000 >= deadline - 1  # clocks are cut to milliseconds
         gate.set()
         hub.wait_metric("wirehub_rpc_late_replies_total", lambda count: count == 1)
         assert client.rpc(ECHO, 1)["data"] == 1  # its id has not been given to anybody wrongly
