@@ -173,6 +173,10 @@ static void on_service_liveness(struct wh_redis_request *request,
     service->is_asked = false;
     if (err == WH_OK && reply->type == WH_REDIS_ARRAY)
         take_numsub(rpc, reply);
+    else
+        wh_log_limited(&rpc->push_limit, WH_LOG_WARN, "rpc", "liveness_unknown",
+                       "service=%.*s reason=%s redis=%.*s", WH_SLICE_ARGS(service->name),
+                       wh_err_text(err), WH_SLICE_ARGS(reply ? reply->text : WH_SLICE_ABSENT));
     end_all(&service->waiting, WH_ERROR_SERVICE_UNAVAILABLE); /* nobody, unless Redis failed */
 }
 

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -231,7 +232,7 @@ def test_damaged_announcements_harm_nobody_else(rpc_hub, redis, shop, clients):
         connection = Connection(redis.socket_path)
         connection.call("HSET", "wh:rpc:services", field, value)
         connection.close()
-    hub = rpc_hub()
+    hub = rpc_hub(timeout="60s")
     client = clients(hub)
     assert client.rpc(ECHO, 1)["data"] == 1
     assert fails(client, "bad.v1.x").code == 104
@@ -376,9 +377,9 @@ def test_a_queue_past_its_limit_is_111_until_it_is_shorter(rpc_hub, redis, clien
         first = client.start("rpc", method="shop.v1.slow")
         shop.wait_calls(1)
         started = start_all(client, "shop.v1.slow", range(21))
-        until(lambda: redis.cli("LLEN", "wh:rpc:shop"), b"21\n")
-        until(lambda: call_code(client, ECHO), 111)
         hub.wait_metric('wirehub_rpc_queue_length{service="shop"}', lambda length: length == 21)
+        error = fails(client, ECHO)
+        assert (error.code, error.temporary) == (111, True)
         assert 0 < int(redis.cli("PTTL", "wh:rpc:shop")) <= 120000
         gate.set()
         assert {code_of(client, command_id) for command_id in [first, *started]} == {0}
@@ -513,6 +514,28 @@ def test_redis_refusing_to_queue_is_1503(rpc_hub, redis, shop, clients):
     assert (error.code, error.temporary) == (1503, True)
     redis.cli("CONFIG", "SET", "maxmemory", "0")
     assert client.rpc(ECHO, 2)["data"] == 2
+
+
+def test_the_account_for_hubs_is_enough_for_calls(make_hub, redis, shop, clients):
+    page = (ROOT / "docs/REDIS.md").read_text()
+    line = next(line for line in page.splitlines() if "ACL SETUSER hub" in line)
+    redis.cli(*shlex.split(line)[2:])
+    hub = make_hub({"engine": {"redis": {"user": "hub", "password": "a-long-password"}},
+                    "rpc": {"queue_limit": 2, "timeout": "60s"}}, redis=redis)
+    client, other = clients(hub), clients(hub)
+    assert client.rpc(ECHO, 1)["data"] == 1
+    start_all(client, HANG, range(2))
+    shop.wait_calls(3)
+    client.ws.abort()
+    shop.wait(lambda: len(shop.cancels) == 2)  # PUBLISH
+    with RpcService(redis, "bank", {"bank.v1.echo": None}, threads=0):
+        start_all(other, "bank.v1.echo", range(3))
+        length = 'wirehub_rpc_queue_length{service="bank"}'
+        hub.wait_metric(length, lambda calls: calls == 3)  # RPUSH
+        assert fails(other, "bank.v1.echo").code == 111
+        until(lambda: redis.cli("PTTL", "wh:rpc:bank")[:1] == b"1", True)  # PEXPIRE
+        redis.cli("DEL", "wh:rpc:bank")
+        hub.wait_metric(length, lambda calls: calls == 0)  # LLEN
 
 
 def test_a_hung_redis_is_an_error_in_time(rpc_hub, redis, shop, clients):

@@ -107,6 +107,49 @@ static void calls_of_a_connection_are_limited_and_forgotten_with_it(void **state
     hub_stop(&hub);
 }
 
+#define NOT_AVAILABLE(id) "{\"id\":" #id ",\"error\":{\"code\":108,\"message\":\"not available\"}}"
+
+static void a_call_does_not_wait_for_commands_that_wait(void **state)
+{
+    (void)state;
+    struct hub hub;
+    hub_start(&hub, NULL);
+    struct fake_transport *client = hub_connect(&hub, WH_ENCODING_JSON);
+    hub.broker->is_manual = true;
+    client_send(client, "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n"
+                        "{\"id\":3,\"rpc\":{\"method\":\"a.b\"}}");
+    client_expect(client, NOT_AVAILABLE(3));
+    client_expect(client, NULL);
+    fake_broker_answer(hub.broker, CALL_SUBSCRIBE, "a", WH_OK);
+    client_expect(client, "{\"id\":2,\"subscribe\":{}}");
+    hub.broker->is_manual = false;
+    hub_stop(&hub);
+}
+
+static void a_call_behind_a_connect_that_waits_comes_after_its_reply(void **state)
+{
+    (void)state;
+    struct hub hub;
+    hub_start(&hub, NULL);
+    struct fake_transport *client = hub_open(&hub, WH_ENCODING_JSON);
+    hub.broker->is_manual = true;
+    client_send(client,
+                "{\"id\":1,\"connect\":{\"token\":\"%s\"}}\n"
+                "{\"id\":2,\"rpc\":{\"method\":\"a.b\"}}",
+                hub_token("{\"sub\":\"ann\",\"channels\":[\"a\"]}"));
+    client_expect(client, NULL);
+    client_expect_open(client);
+    fake_broker_answer(hub.broker, CALL_SUBSCRIBE, "a", WH_OK);
+    hub_turn(&hub);
+    struct wh_arena arena = {0};
+    struct wh_reply reply = client_next(client, &arena);
+    assert_int_equal(reply.id, 1);
+    assert_non_null(reply.connect);
+    wh_arena_deinit(&arena);
+    hub.broker->is_manual = false;
+    hub_stop(&hub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +157,8 @@ int main(void)
         cmocka_unit_test(without_redis_a_call_ends_with_108_after_start_has_returned),
         cmocka_unit_test(a_cancelled_call_says_nothing),
         cmocka_unit_test(calls_of_a_connection_are_limited_and_forgotten_with_it),
+        cmocka_unit_test(a_call_does_not_wait_for_commands_that_wait),
+        cmocka_unit_test(a_call_behind_a_connect_that_waits_comes_after_its_reply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
