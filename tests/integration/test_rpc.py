@@ -226,6 +226,28 @@ def test_a_method_announced_a_moment_ago_is_found(rpc_hub, redis, clients):
             assert client.rpc(f"{name}.v1.echo", number)["data"] == number
 
 
+def test_a_service_that_is_announced_no_more_is_104_and_what_is_under_way_ends_well(
+        rpc_hub, redis, clients):
+    gate = threading.Event()
+
+    def slow(call):
+        assert gate.wait(10)
+        return json_payload("done")
+
+    with RpcService(redis, "shop", methods(slow=slow), threads=2) as shop:
+        client = clients(rpc_hub(timeout="30s"))
+        command_id = client.start("rpc", method="shop.v1.slow")
+        shop.wait_calls(1)
+        redis.cli("HDEL", "wh:rpc:services", "shop")
+        redis.cli("PUBLISH", "wh:rpc:services", "shop")
+        until(lambda: call_code(client, ECHO), 104)
+        gate.set()
+        assert client.wait_reply(command_id)["data"] == "done"
+        assert fails(client, ECHO).code == 104
+        shop.announce()
+        until(lambda: call_code(client, ECHO), 0)
+
+
 def test_damaged_announcements_harm_nobody_else(rpc_hub, redis, shop, clients):
     for field, value in ((b"bad", b"{"), (b"\xff\n\x00", b"{}"), (b"x" * 1000, b"{}"),
                          (b"empty", b""), (b"deep", b"[" * 10000)):

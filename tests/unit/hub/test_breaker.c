@@ -58,6 +58,17 @@ static void half_of_enough_calls_must_fail_to_open_it(void **state)
     }
 }
 
+static void successes_older_than_the_window_excuse_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t later_ms = 0; later_ms <= 30000; later_ms += 500) {
+        struct breaker breaker = {0};
+        record_many(&breaker, 21, BREAKER_SUCCESS, 1000000);
+        record_many(&breaker, 20, BREAKER_FAILURE, 1000000 + later_ms);
+        assert_int_equal(breaker.state, later_ms < 10000 ? BREAKER_CLOSED : BREAKER_OPEN);
+    }
+}
+
 static void failures_older_than_the_window_do_not_count(void **state)
 {
     (void)state;
@@ -176,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_of_enough_calls_must_fail_to_open_it),
+        cmocka_unit_test(successes_older_than_the_window_excuse_nothing),
         cmocka_unit_test(failures_older_than_the_window_do_not_count),
         cmocka_unit_test(timeouts_in_a_row_open_it_before_there_are_enough_calls),
         cmocka_unit_test(open_it_refuses_until_one_probe_may_go),
