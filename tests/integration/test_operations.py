@@ -64,14 +64,16 @@ def check_exposition(text):
         elif line.startswith("# TYPE "):
             current, kind = line[7:].split(" ")
             assert current not in types, f"a family in two pieces: {line}"
-            assert kind in ("gauge", "counter"), line
+            assert kind in ("gauge", "counter", "histogram"), line
             assert (kind == "counter") == current.endswith("_total") or current.startswith(
                 "process_"), f"the name does not fit the type: {line}"
             types[current] = kind
         else:
             match = SAMPLE.fullmatch(line)
             assert match, f"no sample: {line}"
-            assert match[1] == current, f"a sample outside its family: {line}"
+            names = [current] if types[current] != "histogram" else [
+                f"{current}_{part}" for part in ("bucket", "sum", "count")]
+            assert match[1] in names, f"a sample outside its family: {line}"
             assert match.group(1, 2) not in samples, f"a second sample: {line}"
             assert types[current] != "counter" or float(match[3]) >= 0, f"less than nothing: {line}"
             assert all(word not in (match[2] or "") for word in ("channel=", "user=")), line
