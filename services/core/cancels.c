@@ -14,6 +14,7 @@ void svc_cancels_add(struct svc_cancels *cancels, struct wh_slice reply, uint64_
 {
     uint64_t mark = fingerprint(reply, id);
     atomic_store_explicit(&cancels->places[mark % SVC_CANCELS], mark, memory_order_relaxed);
+    atomic_fetch_add_explicit(&cancels->received, 1, memory_order_relaxed);
 }
 
 bool svc_cancels_take(struct svc_cancels *cancels, struct wh_slice reply, uint64_t id)

@@ -18,6 +18,7 @@ enum { SVC_CANCELS = 4096 };
 
 struct svc_cancels {
     _Atomic uint64_t places[SVC_CANCELS]; /* 0 = empty */
+    _Atomic uint64_t received;            /* for metrics */
 };
 
 void svc_cancels_add(struct svc_cancels *cancels, struct wh_slice reply, uint64_t id);

@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/io/redis.h"
 #include "services/core/announce.h"
+#include "services/core/cancels.h"
 #include "services/core/core.h"
 #include "services/core/rpc_server.h"
 
@@ -246,6 +247,8 @@ void svc_metrics_write(const struct svc *svc, struct wh_buf *out)
     for (size_t i = 0; i < sizeof counter_rows / sizeof *counter_rows; i++)
         write_one(out, counter_rows[i].name, "counter", counter_rows[i].help,
                   svc_metrics_counter(svc->metrics, counter_rows[i].counter));
+    write_one(out, "cancels_total", "counter", "Cancels that hubs sent.",
+              atomic_load(&svc->cancels->received));
     write_gauges(svc, out);
     for (size_t i = 0; svc_parts[i]; i++) {
         bool is_wanted = !svc_parts[i]->is_wanted || svc_parts[i]->is_wanted(svc->def);

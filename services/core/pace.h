@@ -19,10 +19,9 @@ static inline void svc_pace_add(struct svc_pace *pace, uint64_t duration_us)
 {
     /* A call that takes no measurable time still took some; and one long one must not take the
      * batches away for a thousand calls. */
-    uint64_t sample_ns = duration_us == 0 ? 500 : duration_us * 1000;
-    uint64_t most_ns = (uint64_t)SVC_PACE_BATCH_US * 4000;
-    if (sample_ns > most_ns)
-        sample_ns = most_ns;
+    uint64_t most_us = (uint64_t)SVC_PACE_BATCH_US * 4;
+    uint64_t sample_us = duration_us < most_us ? duration_us : most_us;
+    uint64_t sample_ns = sample_us == 0 ? 500 : sample_us * 1000;
     if (pace->average_ns == 0)
         pace->average_ns = sample_ns;
     else
