@@ -13,9 +13,9 @@
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/io/notify.h"
 #include "hub/listener.h"
 #include "hub/node.h"
-#include "hub/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -180,7 +180,7 @@ static bool prepare(struct supervisor *s)
     for (unsigned i = 0; i < s->count; i++)
         s->workers[i].backoff =
             (struct wh_backoff){.min_ms = RESTART_DELAY_MIN_MS, .max_ms = RESTART_DELAY_MAX_MS};
-    s->watchdog_ms = notify_watchdog_ms();
+    s->watchdog_ms = wh_notify_watchdog_ms();
     s->watchdog_at_ms = s->watchdog_ms > 0 ? wh_clock_monotonic_ms() : NEVER;
     return open_listeners(s);
 }
@@ -313,7 +313,7 @@ static void read_ready(struct supervisor *s)
         return;
     s->was_ready = true;
     wh_log(WH_LOG_INFO, MODULE, "ready", "workers=%u", s->count);
-    notify_send("READY=1");
+    wh_notify_send("READY=1");
 }
 
 /* Stop as after one more SIGTERM.  The first one lets the workers drain, the second does not. */
@@ -326,7 +326,7 @@ static void stop(struct supervisor *s, const char *why)
         bound_ms = config->drain.delay_ms + config->drain.spread_ms + FLUSH_MS;
         if (bound_ms > config->shutdown.timeout_ms)
             bound_ms = config->shutdown.timeout_ms;
-        notify_send("STOPPING=1");
+        wh_notify_send("STOPPING=1");
         close_listeners(s);
     }
     if (s->kill_at_ms > now_ms + bound_ms)
@@ -420,7 +420,7 @@ static void log_problems(struct wh_buf *problems)
 /* A bad file changes nothing anywhere; a good one is for the workers to load, and for new ones. */
 static void reload(struct supervisor *s)
 {
-    notify_reloading();
+    wh_notify_reloading();
     struct config *config = NULL;
     struct wh_buf problems = {0};
     enum wh_err err = config_load(s->source, &config, &problems);
@@ -439,7 +439,7 @@ static void reload(struct supervisor *s)
     }
     metrics_add(s->metrics, err == WH_OK ? METRIC_CONFIG_RELOADS_OK : METRIC_CONFIG_RELOADS_FAILED,
                 1);
-    notify_send("READY=1");
+    wh_notify_send("READY=1");
 }
 
 static void toggle_debug(struct supervisor *s)
@@ -483,7 +483,7 @@ static void act_on_deadlines(struct supervisor *s)
     }
     if (s->watchdog_at_ms <= now_ms) {
         s->watchdog_at_ms = now_ms + s->watchdog_ms;
-        notify_send("WATCHDOG=1");
+        wh_notify_send("WATCHDOG=1");
     }
 }
 

@@ -26,6 +26,8 @@ static atomic_int format; /* WH_LOG_AUTO until it has been decided */
 static atomic_int level_min = WH_LOG_INFO;
 static _Atomic(const char *) instance_name;
 static _Atomic int64_t instance_value;
+static _Thread_local const char *context_name; /* NULL = none */
+static _Thread_local char context_value[64];
 static _Atomic(wh_log_sink_fn *) sink;
 static _Atomic(void *) sink_user;
 
@@ -49,6 +51,15 @@ void wh_log_set_instance(const char *name, int64_t value)
 {
     instance_value = value;
     instance_name = name;
+}
+
+void wh_log_set_context(const char *name, struct wh_slice value)
+{
+    size_t len = value.len < sizeof context_value ? value.len : sizeof context_value - 1;
+    if (len > 0)
+        memcpy(context_value, value.ptr, len);
+    context_value[len] = '\0';
+    context_name = len > 0 ? name : NULL;
 }
 
 bool wh_log_level_parse(const char *name, enum wh_log_level *out_level)
@@ -129,6 +140,8 @@ static void add_head(struct wh_log_line *line,
     name = instance_name;
     if (name)
         add_integer(line, name, instance_value);
+    if (context_name)
+        add_text(line, context_name, context_value);
 }
 
 static void emit(enum wh_log_level level,

@@ -86,6 +86,10 @@ struct svc_part {
     /* /metrics: append in the text format. */
     void (*write_metrics)(const struct svc *svc, struct wh_buf *out);
 
+    /* Whether this instance is the one that runs the exclusive job of that name now; on the thread
+     * of the jobs. */
+    bool (*may_lead)(struct svc_ctx *ctx, const char *job);
+
     /* A verb of its own ("migrate"), after the options were read; the exit status. */
     const char *verb;
     const char *verb_help;
@@ -94,6 +98,11 @@ struct svc_part {
 
 extern const struct svc_part *const svc_parts[]; /* NULL-terminated */
 
+/* open_thread and close_thread of all wanted parts, for a thread that runs handlers.  After a
+ * failure close is called as well. */
+WH_MUST_CHECK enum wh_err svc_parts_open_thread(struct svc_ctx *ctx);
+void svc_parts_close_thread(struct svc_ctx *ctx);
+
 /* One process. */
 struct svc {
     const struct svc_def *def;
@@ -101,13 +110,16 @@ struct svc {
     const void *own_settings; /* of the definition */
     void *state;              /* of svc_def.start */
     char instance[37];        /* UUIDv7 of this run */
+    uint64_t started_ms;      /* unix */
     struct wh_loop *loop;
     struct wh_redis *redis;  /* for commands, on the loop */
     void *part_data[8];      /* one for each row of svc_parts, owned by that part */
+    atomic_bool is_draining; /* no new calls are wanted; those that come are served */
     atomic_bool is_stopping; /* no new work is begun */
     struct svc_metrics *metrics;
     struct svc_rpc_server *rpc;
     struct svc_cancels *cancels;
+    struct svc_announce *announce;
 };
 
 #endif

@@ -7,6 +7,8 @@
 #define SERVICES_CORE_SETTINGS_H
 
 #include "common/base/log.h"
+#include "common/config/load.h"
+#include "services/core/service.h"
 
 #include <stdint.h>
 
@@ -33,8 +35,24 @@ struct svc_settings {
         uint64_t timeout_ms;
     } shutdown;
     struct {
-        uint64_t hung_after_ms; /* all workers busy this long: not alive any more */
+        uint64_t hung_after_ms; /* every worker busy with one call this long: not alive any more */
     } rpc;
 };
+
+/* Table, names and texts of one service's configuration; made once, for the life of the process. */
+struct svc_config {
+    struct wh_config_program program;
+    struct wh_option_table table;
+    const struct svc_def *def;
+    struct wh_arena arena; /* the rows and the names */
+};
+
+/* WH_ENOMEM. */
+WH_MUST_CHECK enum wh_err svc_config_init(struct svc_config *config, const struct svc_def *def);
+void svc_config_deinit(struct svc_config *config);
+
+/* The two structs of a loaded set. */
+const struct svc_settings *svc_config_settings(const struct wh_option_set *set);
+const void *svc_config_own_settings(const struct wh_option_set *set);
 
 #endif

@@ -2,7 +2,7 @@
  * The address in $NOTIFY_SOCKET is a path, or with a leading "@" a name in
  * Linux's abstract space.
  */
-#include "hub/notify.h"
+#include "common/io/notify.h"
 
 #include "common/base/clock.h"
 
@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-void notify_send(const char *state)
+void wh_notify_send(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -32,15 +32,15 @@ void notify_send(const char *state)
     close(fd);
 }
 
-void notify_reloading(void)
+void wh_notify_reloading(void)
 {
     char state[64];
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%llu",
              (unsigned long long)wh_clock_monotonic_us());
-    notify_send(state);
+    wh_notify_send(state);
 }
 
-uint64_t notify_watchdog_ms(void)
+uint64_t wh_notify_watchdog_ms(void)
 {
     const char *interval_us = getenv("WATCHDOG_USEC");
     const char *pid = getenv("WATCHDOG_PID");
