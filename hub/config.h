@@ -18,6 +18,22 @@ enum engine_type { ENGINE_MEMORY, ENGINE_REDIS };
 enum recovery_mode { RECOVERY_STREAM, RECOVERY_CACHE };
 enum publication_data_format { DATA_ANY_NON_EMPTY, DATA_JSON, DATA_JSON_OBJECT, DATA_BINARY };
 
+/* What client.rate_limit tells apart. */
+enum rate_scope { RATE_PER_CONNECTION, RATE_PER_USER, RATE_PER_ADDRESS };
+enum rate_class { RATE_TOTAL, RATE_CONNECT, RATE_SUBSCRIBE, RATE_PUBLISH, RATE_RPC, RATE_OTHER };
+enum { RATE_SCOPES = RATE_PER_ADDRESS + 1, RATE_CLASSES = RATE_OTHER + 1 };
+
+struct rate_limit {
+    uint64_t rate;  /* commands a second; 0 = no limit */
+    uint64_t burst; /* as many may come at once; 0 = one second's */
+};
+
+struct rate_config {
+    struct rate_limit scopes[RATE_SCOPES][RATE_CLASSES];
+};
+
+enum access { ACCESS_ANONYMOUS, ACCESS_USER, ACCESS_ROLE };
+
 struct string_list {
     char **items;
     size_t count;
@@ -134,6 +150,7 @@ struct config {
         } subscribe_to_user_personal_channel;
         struct token_config token;
         struct token_config subscription_token;
+        struct rate_config rate_limit;
     } client;
 
     struct {

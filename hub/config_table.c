@@ -64,6 +64,23 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
     ROW(prefix "user_id_claim", STRING, LIVE, at(user_id_claim),                                   \
         "Claim that holds the user id; empty is `sub`.")
 
+#define RATE_AT(scope, class, member)                                                              \
+    offsetof(struct config, client.rate_limit.scopes[RATE_PER_##scope][RATE_##class].member)
+
+#define RATE_ROWS(scope_name, scope, class_name, class, what)                                      \
+    ROW("client.rate_limit." scope_name "." class_name ".rate", INTEGER, LIVE,                     \
+        RATE_AT(scope, class, rate), "How many " what " a second; 0 is no limit.", .max = 1000000),\
+    ROW("client.rate_limit." scope_name "." class_name ".burst", INTEGER, LIVE,                    \
+        RATE_AT(scope, class, burst), "How many may come at once; 0 is one second's.",             \
+        .max = 1000000)
+
+#define RATE_SCOPE_ROWS(name, scope, of_what)                                                      \
+    RATE_ROWS(name, scope, "total", TOTAL, "commands and calls of all kinds " of_what),            \
+    RATE_ROWS(name, scope, "subscribe", SUBSCRIBE, "subscribes " of_what),                         \
+    RATE_ROWS(name, scope, "publish", PUBLISH, "publishes " of_what),                              \
+    RATE_ROWS(name, scope, "rpc", RPC, "calls " of_what),                                          \
+    RATE_ROWS(name, scope, "other", OTHER, "commands of other kinds " of_what)
+
 #define CHANNEL_BOOL(prefix, at, option, flags, help)                                              \
     ROW(prefix #option, BOOL, LIVE | (flags), at(option), help)
 
@@ -224,6 +241,11 @@ static const struct wh_option rows[] = {
     ROW("client.subscription_token.enabled", BOOL, LIVE, AT_SUB_TOKEN(enabled),
         "Verify subscription tokens with the keys below, not with those of `client.token`."),
     TOKEN_ROWS("client.subscription_token.", AT_SUB_TOKEN),
+    RATE_SCOPE_ROWS("connection", CONNECTION, "of one connection"),
+    RATE_SCOPE_ROWS("user", USER, "of one user on one worker, REST included"),
+    RATE_ROWS("user", USER, "connect", CONNECT, "connects of one user to one worker"),
+    RATE_SCOPE_ROWS("address", ADDRESS, "from one address to one worker, REST included"),
+    RATE_ROWS("address", ADDRESS, "connect", CONNECT, "connects from one address to one worker"),
 
     ROW("http_api.key", STRING, LIVE | SECRET, AT(http_api.key),
         "What backends send as `X-API-Key`."),

@@ -45,6 +45,22 @@ void token_bucket_change(struct token_bucket *bucket,
         bucket->level = capacity(bucket);
 }
 
+uint64_t token_bucket_wait_ms(struct token_bucket *bucket, uint64_t now_ms)
+{
+    if (bucket->rate == 0)
+        return 0;
+    refill(bucket, now_ms);
+    return bucket->level >= UNITS ? 0 : (UNITS - bucket->level + bucket->rate - 1) / bucket->rate;
+}
+
+bool token_bucket_is_full(struct token_bucket *bucket, uint64_t now_ms)
+{
+    if (bucket->rate == 0)
+        return true;
+    refill(bucket, now_ms);
+    return bucket->level == capacity(bucket);
+}
+
 bool token_bucket_take(struct token_bucket *bucket, uint64_t now_ms)
 {
     if (bucket->rate == 0)

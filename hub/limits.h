@@ -29,4 +29,10 @@ void token_bucket_change(struct token_bucket *bucket,
 /* True, and one token fewer, when there is one.  Time that runs backwards adds nothing. */
 bool token_bucket_take(struct token_bucket *bucket, uint64_t now_ms);
 
+/* How long until there is one, without taking any: 0 = there is. */
+uint64_t token_bucket_wait_ms(struct token_bucket *bucket, uint64_t now_ms);
+
+/* Whether it is as good as a new one. */
+bool token_bucket_is_full(struct token_bucket *bucket, uint64_t now_ms);
+
 #endif

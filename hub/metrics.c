@@ -57,6 +57,8 @@ enum family_type { GAUGE, COUNTER, COUNTER_US };
     X(DISCONNECTS, "disconnects_total", COUNTER, "Connections closed by the hub.")                 \
     X(UNSUBSCRIBES, "unsubscribes_total", COUNTER, "Subscriptions ended by the hub.")              \
     X(AUTH_FAILURES, "auth_failures_total", COUNTER, "Tokens refused.")                            \
+    X(RATE_LIMITED, "rate_limited_total", COUNTER,                                                 \
+      "Commands and calls refused by client.rate_limit.")                                          \
     X(HTTP_REQUESTS, "http_requests_total", COUNTER, "HTTP requests answered.")                    \
     X(REDIS_UP, "redis_up", GAUGE, "Workers whose Redis link is up.")                              \
     X(REDIS_RECONNECTS, "redis_reconnects_total", COUNTER, "Reconnections to Redis.")              \

@@ -47,6 +47,9 @@
     X(METRIC_CONNECTIONS_REFUSED_ORIGIN, CONNECTIONS_REFUSED, "reason=\"origin\"")                 \
     X(METRIC_CONNECTIONS_REFUSED_HANDSHAKE, CONNECTIONS_REFUSED, "reason=\"handshake\"")           \
     X(METRIC_CONNECTIONS_REFUSED_FILES, CONNECTIONS_REFUSED, "reason=\"descriptors\"")             \
+    X(METRIC_RATE_LIMITED_CONNECTION, RATE_LIMITED, "scope=\"connection\"")                        \
+    X(METRIC_RATE_LIMITED_USER, RATE_LIMITED, "scope=\"user\"")                                    \
+    X(METRIC_RATE_LIMITED_ADDRESS, RATE_LIMITED, "scope=\"address\"")                              \
     X(METRIC_HTTP_REQUESTS, HTTP_REQUESTS, "")                                                     \
     X(METRIC_REDIS_UP, REDIS_UP, "")                                                               \
     X(METRIC_REDIS_RECONNECTS, REDIS_RECONNECTS, "")                                               \
