@@ -18,7 +18,14 @@
 /* The keys of one token_config, parsed once. */
 struct token_verifier;
 
-enum { TOKEN_BYTES_MAX = 16 * 1024 }; /* a longer token is refused unread */
+enum {
+    TOKEN_BYTES_MAX = 16 * 1024, /* a longer token is refused unread */
+    TOKEN_ROLES_MAX = 64,        /* a token with more is refused */
+    TOKEN_ROLE_BYTES_MAX = 128   /* and so is one with a longer or an empty role */
+};
+
+/* Who calls through the server API; no token can say it of itself (it is left out). */
+#define TOKEN_ROLE_INTERNAL "internal"
 
 /*
  * WH_EINVAL with a text in `out_problem` (what is wrong with which key, a line each) when a key
@@ -87,6 +94,7 @@ struct token_claims {
     struct wh_slice jti;
     struct wh_payload info;
     struct wh_payload meta;
+    struct wh_strings roles; /* connection tokens: what services and rpc.methods ask for */
     struct wh_payload data;  /* subscription tokens */
     struct wh_slice channel; /* subscription tokens */
     struct wh_slice client;  /* subscription tokens, deprecated */

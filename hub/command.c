@@ -11,7 +11,8 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
-#include "hub/revocations.h"
+#include "hub/identity.h"
+#include "hub/rates.h"
 
 enum { LIFETIME_MAX_S = 365 * 24 * 3600 };
 
@@ -127,28 +128,16 @@ int64_t command_lifetime_s(int64_t expire_at)
 
 void command_log_auth_failure(struct session *session, const char *what, const char *reason)
 {
-    static struct wh_log_limit limit;
-    metrics_count_auth_failure(session->node->metrics, reason);
-    wh_log_limited(&limit, WH_LOG_INFO, "command", "auth_failed",
-                   "session=%s peer=%s command=%s reason=%s", session->id, session->peer, what,
-                   reason);
+    struct identity_asker asker = {what, session->id, session->peer};
+    identity_log_failure(session->node, &asker, reason);
 }
 
 enum wh_code command_check_revocation(struct session *session,
                                       const char *what,
                                       const struct token_claims *claims)
 {
-    switch (revocations_check(session->node->revocations, claims)) {
-    case TOKEN_IS_GOOD:
-        break;
-    case TOKEN_IS_REVOKED:
-        command_log_auth_failure(session, what, "revoked");
-        return WH_ERROR_PERMISSION_DENIED;
-    case TOKEN_IS_UNDECIDED: /* clients are let in while Redis is away; see node.c */
-        session->is_unchecked = true;
-        break;
-    }
-    return WH_NO_ERROR;
+    struct identity_asker asker = {what, session->id, session->peer};
+    return identity_check_revocation(session->node, &asker, claims, &session->is_unchecked);
 }
 
 /* In insecure mode everybody is "", whatever the token says. */
@@ -196,22 +185,23 @@ static void handle_pong(struct session *session)
 struct command_row {
     size_t request; /* offset of the request pointer in struct wh_command */
     command_handler *handle;
+    enum rate_class rate;
 };
 
 /* If a client sets several requests the first in this order counts. */
 static const struct command_row commands[] = {
-    {offsetof(struct wh_command, connect), command_connect},
-    {offsetof(struct wh_command, subscribe), command_subscribe},
-    {offsetof(struct wh_command, unsubscribe), command_unsubscribe},
-    {offsetof(struct wh_command, publish), command_publish},
-    {offsetof(struct wh_command, presence), command_presence},
-    {offsetof(struct wh_command, presence_stats), command_presence_stats},
-    {offsetof(struct wh_command, history), command_history},
-    {offsetof(struct wh_command, rpc), command_rpc},
-    {offsetof(struct wh_command, send), handle_send},
-    {offsetof(struct wh_command, refresh), command_refresh},
-    {offsetof(struct wh_command, sub_refresh), command_sub_refresh},
-    {offsetof(struct wh_command, ping), handle_ping},
+    {offsetof(struct wh_command, connect), command_connect, RATE_CONNECT},
+    {offsetof(struct wh_command, subscribe), command_subscribe, RATE_SUBSCRIBE},
+    {offsetof(struct wh_command, unsubscribe), command_unsubscribe, RATE_OTHER},
+    {offsetof(struct wh_command, publish), command_publish, RATE_PUBLISH},
+    {offsetof(struct wh_command, presence), command_presence, RATE_OTHER},
+    {offsetof(struct wh_command, presence_stats), command_presence_stats, RATE_OTHER},
+    {offsetof(struct wh_command, history), command_history, RATE_OTHER},
+    {offsetof(struct wh_command, rpc), command_rpc, RATE_RPC},
+    {offsetof(struct wh_command, send), handle_send, RATE_OTHER},
+    {offsetof(struct wh_command, refresh), command_refresh, RATE_OTHER},
+    {offsetof(struct wh_command, sub_refresh), command_sub_refresh, RATE_OTHER},
+    {offsetof(struct wh_command, ping), handle_ping, RATE_OTHER},
 };
 
 static const struct command_row *find_row(const struct wh_command *command)
@@ -277,6 +267,39 @@ bool command_must_wait(struct session *session, const struct wh_command *command
     return !overlaps_pending(session, command) || awaits_key(session, command);
 }
 
+/*
+ * Before anything is done for a command.  Calls are counted by the gateway, which REST shares; of a
+ * connect only the address is known yet: command_connect asks for the user.
+ */
+static bool is_within_rates(struct session *session, enum rate_class class)
+{
+    struct node *node = session->node;
+    uint64_t wait_ms;
+    struct rate_caller caller = {
+        .connection = &session->rates,
+        .user = session->user ? session->user->id : WH_SLICE_LITERAL(""),
+        .peer = session->peer,
+    };
+    return class == RATE_RPC || rates_take(node->rates, &node->config->client.rate_limit, &caller,
+                                           class, wh_loop_now_ms(node->loop), &wait_ms);
+}
+
+/* The error takes the place that the answer would have had. */
+static void refuse_rate(struct session *session,
+                        const struct wh_command *command,
+                        const struct command_row *row)
+{
+    enum wh_code code = WH_ERROR_TOO_MANY_REQUESTS;
+    if (row->rate == RATE_CONNECT) {
+        session_reply_error(session, command->id, code);
+        session_refuse(session); /* it comes again, after a while, with a new connection */
+    } else {
+        command_fail_in_order(session,
+                              row->rate == RATE_PUBLISH ? PENDING_PUBLISH : PENDING_SUBSCRIBE,
+                              command->id, code);
+    }
+}
+
 void command_execute(struct session *session, const struct wh_command *command)
 {
     const struct command_row *row = find_row(command);
@@ -291,6 +314,11 @@ void command_execute(struct session *session, const struct wh_command *command)
     }
     if (row == NULL) {
         session_close(session, WH_DISCONNECT_BAD_REQUEST);
+        return;
+    }
+    if (command->id != 0 && session->state != SESSION_REFUSED &&
+        !is_within_rates(session, row->rate)) {
+        refuse_rate(session, command, row);
         return;
     }
     row->handle(session, command);

@@ -7,6 +7,8 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "hub/command_internal.h"
+#include "hub/identity.h"
+#include "hub/rates.h"
 
 #include <stdio.h>
 #include <wh_version.h>
@@ -19,7 +21,6 @@ static enum wh_code authenticate(struct session *session,
 {
     struct node *node = session->node;
     const struct config *config = node->config;
-    const char *reason = "";
     if (token.len == 0) {
         if (!config->client.insecure && !config->client.allow_anonymous_connect_without_token) {
             command_log_auth_failure(session, "connect", "no_token");
@@ -28,30 +29,8 @@ static enum wh_code authenticate(struct session *session,
         *out_claims = (struct token_claims){.user = WH_SLICE_LITERAL("")};
         return WH_NO_ERROR;
     }
-    enum wh_err err = token_verify(node->connection_tokens, TOKEN_CONNECTION, token,
-                                   wh_clock_wall_s(), &node->arena, out_claims, &reason);
-    if (err == WH_EEXPIRED && config->client.insecure)
-        err = WH_OK; /* claims are filled: only time speaks against it */
-    if (err)
-        command_log_auth_failure(session, "connect", reason);
-    if (err == WH_EEXPIRED)
-        return WH_ERROR_TOKEN_EXPIRED;
-    if (err == WH_EUNAVAILABLE) /* no key to judge by: temporary, the client comes again */
-        return WH_ERROR_INTERNAL;
-    if (err)
-        return WH_DISCONNECT_INVALID_TOKEN;
-    enum wh_code code = command_check_revocation(session, "connect", out_claims);
-    if (code != WH_NO_ERROR)
-        return code == WH_ERROR_INTERNAL ? code : WH_DISCONNECT_INVALID_TOKEN;
-    if (config->client.insecure) {
-        out_claims->user = WH_SLICE_LITERAL("");
-        out_claims->expire_at = 0;
-    }
-    if (out_claims->user.len == 0 && config->client.disallow_anonymous_connection_tokens)
-        return WH_DISCONNECT_PERMISSION_DENIED;
-    if (out_claims->expire_at && command_lifetime_s(out_claims->expire_at) <= 0)
-        return WH_ERROR_EXPIRED;
-    return WH_NO_ERROR;
+    struct identity_asker asker = {"connect", session->id, session->peer};
+    return identity_verify(node, token, &node->arena, &asker, out_claims, &session->is_unchecked);
 }
 
 /* Server-side subscriptions */
@@ -308,10 +287,20 @@ static enum wh_code start_subs(struct session *session, uint32_t id, const struc
 
 /* connect */
 
+static bool is_within_user_rate(struct session *session, struct wh_slice user)
+{
+    struct node *node = session->node;
+    struct rate_caller caller = {.user = user};
+    uint64_t wait_ms;
+    return rates_take(node->rates, &node->config->client.rate_limit, &caller, RATE_CONNECT,
+                      wh_loop_now_ms(node->loop), &wait_ms);
+}
+
 static enum wh_code accept_claims(struct session *session, const struct token_claims *claims)
 {
     struct node *node = session->node;
-    if (command_keep_payload(&session->conn_info, claims->info))
+    if (command_keep_payload(&session->conn_info, claims->info) ||
+        identity_new(claims, &session->identity))
         return WH_DISCONNECT_SERVER_ERROR;
     enum wh_err err = registry_attach_user(&node->registry, session, claims->user,
                                            node->config->client.user_connection_limit);
@@ -330,6 +319,8 @@ void command_connect(struct session *session, const struct wh_command *command)
         return;
     }
     enum wh_code code = authenticate(session, command->connect->token, &claims);
+    if (code == WH_NO_ERROR && !is_within_user_rate(session, claims.user))
+        code = WH_ERROR_TOO_MANY_REQUESTS;
     if (code == WH_NO_ERROR)
         code = accept_claims(session, &claims);
     if (code == WH_NO_ERROR)
@@ -350,6 +341,23 @@ void command_connect(struct session *session, const struct wh_command *command)
 }
 
 /* refresh */
+
+/* What the new token says takes the place of the old, roles and meta also by being absent. */
+static enum wh_err keep_claims(struct session *session, const struct token_claims *claims)
+{
+    struct identity *identity = NULL;
+    bool is_insecure = session->node->config->client.insecure;
+    enum wh_err err = is_insecure ? WH_OK : identity_new(claims, &identity);
+    if (err == WH_OK && wh_payload_is_present(claims->info))
+        err = command_keep_payload(&session->conn_info, claims->info);
+    if (err) {
+        identity_free(identity);
+        return err;
+    }
+    identity_free(session->identity);
+    session->identity = identity;
+    return WH_OK;
+}
 
 void command_refresh(struct session *session, const struct wh_command *command)
 {
@@ -390,8 +398,7 @@ void command_refresh(struct session *session, const struct wh_command *command)
         session_close(session, WH_DISCONNECT_INVALID_TOKEN);
         return;
     }
-    if (code != WH_NO_ERROR || (wh_payload_is_present(claims.info) &&
-                                command_keep_payload(&session->conn_info, claims.info))) {
+    if (code != WH_NO_ERROR || keep_claims(session, &claims)) {
         session_reply_error(session, command->id, WH_ERROR_INTERNAL);
         return;
     }

@@ -16,6 +16,7 @@
 #include "hub/control.h"
 #include "hub/feed.h"
 #include "hub/presence.h"
+#include "hub/rates.h"
 #include "hub/revocations.h"
 #include "hub/rpc.h"
 #include "hub/session.h"
@@ -273,6 +274,8 @@ enum wh_err node_init_with(struct node *node,
     if (err == WH_OK)
         err = revocations_new(loop, config->engine.type != ENGINE_REDIS, &node->revocations);
     if (err == WH_OK)
+        err = rates_new(metrics, &node->rates);
+    if (err == WH_OK)
         revocations_on_first_list(node->revocations, recheck_tokens, node);
     if (err == WH_OK)
         err = control_new(node, &node->control);
@@ -327,6 +330,7 @@ void node_deinit(struct node *node)
     wh_task_cancel(&node->at_turn_end);
     control_free(node->control);
     revocations_free(node->revocations);
+    rates_free(node->rates);
     registry_deinit(&node->registry);
     for (int i = 0; i < WH_ENCODING_COUNT; i++)
         wh_frame_unref(node->ping_frames[i]);

@@ -43,6 +43,7 @@ struct node {
     struct presence *presence;
     struct control *control;
     struct revocations *revocations;
+    struct rates *rates;
     bool broker_is_up;
     char broker_reason[128]; /* why it is down */
     uint64_t broker_down_since_ms;

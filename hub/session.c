@@ -16,6 +16,7 @@
 #include "common/base/random.h"
 #include "common/protocol/codec.h"
 #include "hub/command.h"
+#include "hub/identity.h"
 #include "hub/subscribe.h"
 
 #include <inttypes.h>
@@ -196,6 +197,8 @@ void session_transport_closed(struct session *session)
     queue_clear(session);
     wh_buf_deinit(&session->held);
     wh_free((void *)session->conn_info.bytes.ptr);
+    identity_free(session->identity);
+    wh_free(session->rates);
     wh_free(session->close_reason);
     wh_free(session);
 }

@@ -64,6 +64,8 @@ struct session {
     char *close_reason; /* owned; NULL = the text of doom_code */
     char id[37];
     struct wh_payload conn_info; /* bytes owned */
+    struct identity *identity;   /* owned; NULL: the token has neither roles nor meta */
+    struct rate_buckets *rates;  /* owned; NULL until a limit per connection is set */
     char peer[48];               /* remote address, for the log */
 };
 

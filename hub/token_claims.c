@@ -35,6 +35,7 @@ struct raw_claims {
     struct wh_slice info, b64info, meta, data, b64data;
     struct wh_slice channel, client;
     struct wh_strings channels;
+    struct wh_strings roles;
     WH_MESSAGE_MAP(struct raw_subscription) subs;
     struct raw_overrides *override;
 };
@@ -87,6 +88,7 @@ static const struct wh_field claims_fields[] = {
     FIELD(WH_FIELD_STRING, raw_claims, channel, NULL),
     FIELD(WH_FIELD_STRING, raw_claims, client, NULL),
     FIELD(WH_FIELD_STRINGS, raw_claims, channels, NULL),
+    FIELD(WH_FIELD_STRINGS, raw_claims, roles, NULL),
     FIELD(WH_FIELD_MESSAGE_MAP, raw_claims, subs, &subscription_schema),
     FIELD(WH_FIELD_MESSAGE, raw_claims, override, &overrides_schema),
 };
@@ -425,6 +427,25 @@ static bool is_issuer(const struct token_rules *rules,
     return matches(&rules->issuer_regex, issuer, arena);
 }
 
+/* ---- roles ---- */
+
+/* In place: the role that only the hub gives is taken out of what the token claims. */
+static enum wh_err read_roles(struct wh_strings raw, struct wh_strings *out)
+{
+    struct wh_strings roles = {.items = raw.items};
+    if (raw.count > TOKEN_ROLES_MAX)
+        return WH_EFORMAT;
+    for (size_t i = 0; i < raw.count; i++) {
+        struct wh_slice role = raw.items[i];
+        if (role.len == 0 || role.len > TOKEN_ROLE_BYTES_MAX)
+            return WH_EFORMAT;
+        if (!wh_slice_equal_str(role, TOKEN_ROLE_INTERNAL))
+            roles.items[roles.count++] = role;
+    }
+    *out = roles;
+    return WH_OK;
+}
+
 /* ---- all together ---- */
 
 /* A connection token names no channel, a subscription token exactly one. */
@@ -449,6 +470,8 @@ static enum wh_err fill(const struct raw_claims *raw,
     if (!err)
         err = read_payload(raw->meta, WH_SLICE_ABSENT, arena, &claims->meta);
     claims->jti = raw->jti;
+    if (!err && kind == TOKEN_CONNECTION)
+        err = read_roles(raw->roles, &claims->roles);
     if (err || kind == TOKEN_CONNECTION)
         return err ? err : fill_subscriptions(raw, arena, claims);
     claims->channel = raw->channel;

@@ -517,6 +517,46 @@ static const struct token_subscription *find_subscription(const struct token_cla
     return NULL;
 }
 
+static void roles_come_in_order_and_without_the_one_that_only_the_hub_gives(void **state)
+{
+    (void)state;
+    struct token_claims claims =
+        claims_of(TOKEN_CONNECTION, "{\"roles\":[\"admin\",\"internal\",\"a\\u0062c\"]}");
+    assert_int_equal(claims.roles.count, 2);
+    assert_slice(claims.roles.items[0], "admin");
+    assert_slice(claims.roles.items[1], "abc");
+    static const char *const without[] = {"{}", "{\"roles\":null}", "{\"roles\":[]}",
+                                          "{\"roles\":[\"internal\"]}",
+                                          "{\"realm_access\":{\"roles\":[\"admin\"]}}"};
+    for (size_t i = 0; i < COUNT(without); i++)
+        assert_int_equal(claims_of(TOKEN_CONNECTION, without[i]).roles.count, 0);
+}
+
+static void roles_of_another_shape_spoil_the_token(void **state)
+{
+    (void)state;
+    char many[1024] = "{\"roles\":[\"r\"", text[1100], name[TOKEN_ROLE_BYTES_MAX + 2];
+    for (int i = 1; i < TOKEN_ROLES_MAX; i++)
+        strcat(many, ",\"r\"");
+    snprintf(text, sizeof(text), "%s]}", many);
+    assert_int_equal(claims_of(TOKEN_CONNECTION, text).roles.count, TOKEN_ROLES_MAX);
+    strcat(many, ",\"r\"]}");
+    memset(name, 'n', sizeof(name));
+    name[sizeof(name) - 1] = '\0';
+    snprintf(text, sizeof(text), "{\"roles\":[\"%s\"]}", name);
+    const char *const bad[] = {many,
+                               text,
+                               "{\"roles\":\"admin\"}",
+                               "{\"roles\":[1]}",
+                               "{\"roles\":[\"\"]}",
+                               "{\"roles\":{\"admin\":true}}"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct token_claims claims;
+        expect(bad[i], verify_payload((struct token_config){0}, TOKEN_CONNECTION, bad[i], &claims),
+               WH_EDENIED, "claims");
+    }
+}
+
 static void subs_win_over_channels_and_the_last_of_duplicates_wins(void **state)
 {
     (void)state;
@@ -592,6 +632,8 @@ int main(void)
         cmocka_unit_test(the_user_comes_from_the_claim_that_is_configured),
         cmocka_unit_test(expiry_of_the_connection_may_differ_from_the_token_s),
         cmocka_unit_test(a_connection_token_carries_info_meta_and_channels),
+        cmocka_unit_test(roles_come_in_order_and_without_the_one_that_only_the_hub_gives),
+        cmocka_unit_test(roles_of_another_shape_spoil_the_token),
         cmocka_unit_test(subs_win_over_channels_and_the_last_of_duplicates_wins),
         cmocka_unit_test(a_subscription_token_names_its_channel),
     };

@@ -1,5 +1,7 @@
 /* Tokens of subscriptions and refreshes: what they allow, and how each fault of theirs ends. */
 #include "hub/command.h"
+#include "hub/identity.h"
+#include "hub/session.h"
 #include "hub_fixture.h"
 
 #define OK_REPLY(id, verb) "{\"id\":" #id ",\"" verb "\":{}}"
@@ -127,6 +129,37 @@ static void refresh_renews_or_closes(void **state)
     hub_stop(&hub);
 }
 
+static void a_session_keeps_what_its_last_token_says_of_roles_and_meta(void **state)
+{
+    static const struct {
+        const char *claims, *role, *meta; /* NULL = none */
+    } steps[] = {
+        {"{\"sub\":\"42\",\"roles\":[\"admin\",\"ops\"],\"meta\":{\"plan\":\"pro\"}}", "ops",
+         "{\"plan\":\"pro\"}"},
+        {"{\"sub\":\"42\",\"roles\":[\"a\",\"b\"]}", "b", NULL},
+        {"{\"sub\":\"42\",\"meta\":1}", NULL, "1"},
+        {"{\"sub\":\"42\"}", NULL, NULL},
+    };
+    (void)state;
+    struct hub hub;
+    hub_start(&hub, NULL);
+    struct fake_transport *client = hub_open(&hub, WH_ENCODING_JSON);
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        client_send(client, "{\"id\":%zu,\"%s\":{\"token\":\"%s\"}}", i + 1,
+                    i == 0 ? "connect" : "refresh", hub_token("%s", steps[i].claims));
+        hub_turn(&hub);
+        const struct identity *identity = client->session->identity;
+        assert_int_equal(identity != NULL, steps[i].role || steps[i].meta);
+        if (steps[i].role)
+            assert_true(wh_slice_equal_str(identity->roles.items[1], steps[i].role));
+        if (steps[i].meta)
+            assert_true(wh_slice_equal_str(identity->meta.bytes, steps[i].meta));
+        else if (identity)
+            assert_false(wh_payload_is_present(identity->meta));
+    }
+    hub_stop(&hub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +167,7 @@ int main(void)
         cmocka_unit_test(failures_of_subscription_tokens),
         cmocka_unit_test(sub_refresh_renews_or_says_why_not),
         cmocka_unit_test(refresh_renews_or_closes),
+        cmocka_unit_test(a_session_keeps_what_its_last_token_says_of_roles_and_meta),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
