@@ -43,7 +43,8 @@ static const struct api_method methods[] = {
     {"channels", &api_channels_request_schema, &api_channels_result_schema, api_channels,
      "Channels with subscribers, over all nodes."},
     {"info", &api_empty_schema, &api_info_result_schema, api_info, "The nodes that are there."},
-    {"rpc", &api_rpc_request_schema, &api_empty_schema, api_rpc, "Call a method of the hub's own; there is none yet (104)."},
+    {"rpc", &api_rpc_request_schema, &api_rpc_result_schema, api_rpc,
+     "Call a method of a service with the server's authority: no user, the role `internal`."},
     {"revoke_token", &api_revoke_token_request_schema, &api_empty_schema, api_revoke_token,
      "Refuse the token with this `jti` from now on."},
     {"invalidate_user_tokens", &api_invalidate_user_tokens_request_schema, &api_empty_schema,
@@ -175,10 +176,11 @@ void api_finish(struct api_call *call, enum wh_code code)
     call->finished(call);
 }
 
-void api_write_error(struct wh_buf *out, enum wh_code code)
+void api_write_error(struct wh_buf *out, const struct api_call *call)
 {
-    wh_buf_printf(out, "{\"code\":%d,\"message\":", (int)code);
-    wh_json_write_string(out, wh_slice_from_str(wh_code_text(code)));
+    wh_buf_printf(out, "{\"code\":%d,\"message\":", (int)call->code);
+    wh_json_write_string(out, call->message.ptr ? call->message
+                                                : wh_slice_from_str(wh_code_text(call->code)));
     wh_buf_append_char(out, '}');
 }
 
@@ -236,10 +238,15 @@ unsigned api_status(enum wh_code code)
         {WH_ERROR_METHOD_NOT_FOUND, 404},
         {WH_ERROR_UNRECOVERABLE_POSITION, 416},
         {WH_ERROR_CONCURRENT_PAGINATION, 409},
+        {WH_ERROR_TOO_MANY_REQUESTS, 429},
+        {WH_ERROR_SERVICE_UNAVAILABLE, 503},
+        {WH_ERROR_DEADLINE_EXCEEDED, 504},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (rows[i].code == code)
             return rows[i].status;
+    if ((unsigned)code >= 400 && (unsigned)code <= 499) /* of a service, with HTTP's meaning */
+        return code;
     return 400;
 }
 
@@ -252,10 +259,10 @@ static void write_response(struct api_call *call,
     response->content_type = "application/json";
     if (call->code != WH_NO_ERROR && is_transport_mode) {
         response->status = api_status(call->code);
-        api_write_error(body, call->code);
+        api_write_error(body, call);
     } else if (call->code != WH_NO_ERROR) {
         wh_buf_append_str(body, "{\"error\":");
-        api_write_error(body, call->code);
+        api_write_error(body, call);
         wh_buf_append_char(body, '}');
     } else if (call->method->result == NULL) {
         wh_buf_append_slice(body, wh_buf_slice(&call->result));

@@ -60,7 +60,7 @@ static void finish_one(struct batch_call *one, const char *name)
     struct wh_buf text = {0};
     if (call->code != WH_NO_ERROR) {
         wh_buf_append_str(&text, "{\"error\":");
-        api_write_error(&text, call->code);
+        api_write_error(&text, call);
     } else {
         wh_buf_printf(&text, "{\"%s\":", name);
         wh_buf_append_slice(&text, wh_buf_slice(&call->result));

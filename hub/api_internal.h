@@ -22,7 +22,8 @@ struct api_call {
     const struct api_method *method;
     struct wh_arena arena; /* of request and result */
     void *request;         /* the decoded struct of method->request; borrows the body */
-    enum wh_code code;
+    enum wh_code code;       /* of a rpc maybe one of the service's own */
+    struct wh_slice message; /* of that; absent = the text of the code.  In the arena */
     bool is_unreadable;   /* the body is not JSON, or of other types than the table says */
     struct wh_buf result; /* JSON, if code is WH_NO_ERROR */
     void (*finished)(struct api_call *call);
@@ -38,7 +39,7 @@ void api_succeed_with_text(struct api_call *call);         /* call->result is fi
 void api_finish(struct api_call *call, enum wh_code code); /* no error: an empty result */
 
 const struct api_method *api_find_method(struct wh_slice name);
-void api_write_error(struct wh_buf *out, enum wh_code code);
+void api_write_error(struct wh_buf *out, const struct api_call *call);
 
 /* `count` pieces of work, at most `window` at once; `end` when all are done. */
 struct api_pump {

@@ -259,6 +259,13 @@ static const struct wh_field api_rpc_request_fields[] = {
 #undef T
 SCHEMA(const, api_rpc_request, "api_rpc_request", api_rpc_request);
 
+#define T api_rpc_result
+static const struct wh_field api_rpc_result_fields[] = {
+    FIELD(1, data, PAYLOAD),
+};
+#undef T
+SCHEMA(const, api_rpc_result, "api_rpc_result", api_rpc_result);
+
 #define T api_revoke_token_request
 static const struct wh_field api_revoke_token_request_fields[] = {
     FIELD_ALWAYS(1, uid, STRING),

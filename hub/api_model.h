@@ -114,6 +114,10 @@ struct api_rpc_request {
     struct wh_payload params;
 };
 
+struct api_rpc_result {
+    struct wh_payload data;
+};
+
 struct api_revoke_token_request {
     struct wh_slice uid; /* the token's jti */
     int64_t expire_at;   /* unix seconds: when the token is worthless anyhow */
@@ -215,6 +219,7 @@ extern const struct wh_schema api_channel_info_schema;
 extern const struct wh_schema api_node_schema;
 extern const struct wh_schema api_info_result_schema;
 extern const struct wh_schema api_rpc_request_schema;
+extern const struct wh_schema api_rpc_result_schema;
 extern const struct wh_schema api_revoke_token_request_schema;
 extern const struct wh_schema api_invalidate_user_tokens_request_schema;
 

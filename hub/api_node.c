@@ -291,9 +291,3 @@ void api_invalidate_user_tokens(struct api_call *call)
         write_down(call, 'u', request->user, request->expire_at, request->issued_before,
                    tell_all_of_user);
 }
-
-/* No method of the hub's own exists: backends call services by themselves. */
-void api_rpc(struct api_call *call)
-{
-    api_finish(call, WH_ERROR_METHOD_NOT_FOUND);
-}

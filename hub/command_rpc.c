@@ -8,10 +8,10 @@
 #include "hub/command_internal.h"
 
 #include "common/base/alloc.h"
-#include "hub/rpc.h"
+#include "hub/gateway.h"
 
 struct session_call {
-    struct rpc_waiter waiter;
+    struct gateway_call base;
     struct wh_list link; /* session->calls */
     struct session *session;
     uint32_t id; /* of the command */
@@ -35,9 +35,9 @@ static void reply_error(struct session *session, uint32_t id, const struct rpc_o
     session_reply(session, &(struct wh_reply){.id = id, .error = &error});
 }
 
-static void on_done(struct rpc_waiter *waiter, const struct rpc_outcome *outcome)
+static void on_done(struct gateway_call *base, const struct rpc_outcome *outcome)
 {
-    struct session_call *call = WH_CONTAINER_OF(waiter, struct session_call, waiter);
+    struct session_call *call = WH_CONTAINER_OF(base, struct session_call, base);
     struct session *session = call->session;
     struct wh_rpc_result result = {.data = outcome->data};
     uint32_t id = call->id;
@@ -55,7 +55,7 @@ void command_abandon_calls(struct session *session)
     WH_LIST_EACH(link, &session->calls)
     {
         struct session_call *call = WH_CONTAINER_OF(link, struct session_call, link);
-        rpc_cancel(&call->waiter);
+        gateway_cancel(&call->base);
         call_free(call);
     }
 }
@@ -68,6 +68,23 @@ static struct wh_payload params_of(const struct session *session, struct wh_payl
     return data;
 }
 
+static enum wh_code start(struct session *session,
+                          const struct wh_rpc_request *asked,
+                          struct gateway_call *call)
+{
+    uint64_t wait_ms; /* the SDKs have a backoff of their own */
+    struct gateway_caller caller = {
+        .user = session->user->id,
+        .client = wh_slice_from_str(session->id),
+        .peer = session->peer,
+        .identity = session->identity,
+        .rates = &session->rates,
+    };
+    struct gateway_request request = {.method = asked->method,
+                                      .params = params_of(session, asked->data)};
+    return gateway_start(session->node, &caller, &request, call, &wait_ms);
+}
+
 void command_rpc(struct session *session, const struct wh_command *command)
 {
     struct node *node = session->node;
@@ -75,26 +92,19 @@ void command_rpc(struct session *session, const struct wh_command *command)
         session_reply_error(session, command->id, WH_ERROR_TOO_MANY_REQUESTS);
         return;
     }
-    if (wh_payload_check(command->rpc->data)) {
-        session_reply_error(session, command->id, WH_ERROR_BAD_REQUEST);
-        return;
-    }
     struct session_call *call = wh_calloc(1, sizeof(*call));
     if (call == NULL) {
         session_reply_error(session, command->id, WH_ERROR_INTERNAL);
         return;
     }
-    call->waiter.done = on_done;
+    call->base.done = on_done;
     call->session = session;
     call->id = command->id;
     wh_list_push_back(&session->calls, &call->link);
     session->call_count++;
-    struct rpc_request request = {
-        .method = command->rpc->method,
-        .params = params_of(session, command->rpc->data),
-        .user = session->user->id,
-        .client = wh_slice_from_str(session->id),
-        .peer = wh_slice_from_str(session->peer),
-    };
-    rpc_start(node->rpc, &request, &call->waiter);
+    enum wh_code code = start(session, command->rpc, &call->base);
+    if (code != WH_NO_ERROR) {
+        call_free(call);
+        session_reply_error(session, command->id, code);
+    }
 }

@@ -101,6 +101,32 @@ struct namespace_config {
     struct channel_options options;
 };
 
+/* Who may call methods of this name, beside what their service says; a `*` at its end is any rest.
+ */
+struct method_config {
+    char *name;
+    enum access access;
+    struct string_list roles;
+    uint64_t timeout_ms; /* 0 = as the method has it */
+};
+
+struct composed_call_config {
+    char *as;
+    char *method;
+};
+
+/* A method of the hub's own that calls others. */
+struct composition_config {
+    char *name;
+    enum access access;
+    struct string_list roles;
+    uint64_t timeout_ms;
+    struct {
+        struct composed_call_config *items;
+        size_t count;
+    } calls;
+};
+
 struct config {
     struct {
         char *address;
@@ -195,6 +221,14 @@ struct config {
             uint64_t consecutive_timeouts; /* 0 = they alone never open it */
             uint64_t open_ms;
         } breaker;
+        struct {
+            struct method_config *items;
+            size_t count;
+        } methods;
+        struct {
+            struct composition_config *items;
+            size_t count;
+        } compositions;
     } rpc;
 
     struct {

@@ -81,6 +81,21 @@ static void write_section(struct wh_slice group, struct wh_buf *out)
     wh_buf_deinit(&name);
 }
 
+/* What an item of a list has, and the items of lists in it. */
+static void write_items(const char *name, const struct wh_option_table *table, struct wh_buf *out)
+{
+    wh_buf_printf(out, "\n## `%s[]`\n\n", name);
+    wh_option_write_markdown(table, "", out);
+    for (size_t i = 0; i < table->count; i++) {
+        struct wh_buf inner = {0};
+        if (table->options[i].type != WH_OPTION_OBJECTS)
+            continue;
+        wh_buf_printf(&inner, "%s[].%s", name, table->options[i].name);
+        write_items(wh_buf_cstr(&inner), table->options[i].objects, out);
+        wh_buf_deinit(&inner);
+    }
+}
+
 void config_write_reference(const struct wh_config_program *program, struct wh_buf *out)
 {
     (void)program;
@@ -89,10 +104,8 @@ void config_write_reference(const struct wh_config_program *program, struct wh_b
         const struct wh_option *option = &config_table.options[i];
         if (is_first_of_group(i))
             write_section(group_of(option), out);
-        if (option->type == WH_OPTION_OBJECTS) {
-            wh_buf_printf(out, "\n## `%s[]`\n\n", option->name);
-            wh_option_write_markdown(option->objects, "", out);
-        }
+        if (option->type == WH_OPTION_OBJECTS)
+            write_items(option->name, option->objects, out);
     }
 }
 

@@ -18,6 +18,7 @@ bool config_variable_is_foreign(struct wh_slice variable);
 
 /* What no single option can know: rules between options (config_rules.c). */
 void config_check_rules(struct wh_config_loader *loader);
+void config_check_rpc(struct wh_config_loader *loader); /* part of it (config_rules_rpc.c) */
 
 /* Load, but also give the set, with the origin of each value.  On success the caller frees
  * set->target by config_free. */

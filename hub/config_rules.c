@@ -474,4 +474,5 @@ void config_check_rules(struct wh_config_loader *loader)
     check_engine(&whole, config);
     check_boundaries(&whole, config);
     check_channels(&whole, config);
+    config_check_rpc(loader);
 }

@@ -147,6 +147,52 @@ static const struct wh_option namespace_rows[] = {
 static const struct wh_option_table namespace_table = {
     namespace_rows, COUNT_OF(namespace_rows), sizeof(struct namespace_config)};
 
+static const char *const access_names[] = {"anonymous", "user", "role", NULL};
+
+static const struct wh_option method_rows[] = {
+    ROW("name", STRING, LIVE, offsetof(struct method_config, name),
+        "A method, as `orders.v1.create`, or how methods begin, as `orders.v1.*`; `*` is all.",
+        .min = 1, .max = 128),
+    ROW("access", ENUM, LIVE, offsetof(struct method_config, access),
+        "Who may call them: a user, or a user with one of `roles`.  It adds to what the service asks for and never opens what that keeps closed.",
+        .choices = access_names),
+    ROW("roles", STRINGS, LIVE, offsetof(struct method_config, roles),
+        "With access `role`: one of these has to be in the token's claim `roles`.",
+        .min = 1, .max = 128),
+    ROW("timeout", DURATION, LIVE, offsetof(struct method_config, timeout_ms),
+        "A shorter time than the service gives itself; 0 is that one.", .max = SECONDS(60)),
+};
+static const struct wh_option_table method_table = {
+    method_rows, COUNT_OF(method_rows), sizeof(struct method_config)};
+
+static const struct wh_option composed_rows[] = {
+    ROW("as", STRING, LIVE, offsetof(struct composed_call_config, as),
+        "The member of the result, and of the caller's params what this call gets.",
+        .min = 1, .max = 64),
+    ROW("method", STRING, LIVE, offsetof(struct composed_call_config, method),
+        "The method of a service.", .min = 1, .max = 128),
+};
+static const struct wh_option_table composed_table = {
+    composed_rows, COUNT_OF(composed_rows), sizeof(struct composed_call_config)};
+
+static const struct wh_option composition_rows[] = {
+    ROW("name", STRING, LIVE, offsetof(struct composition_config, name),
+        "The method that clients call, as `shop.v1.home`.", .min = 1, .max = 128),
+    ROW("access", ENUM, LIVE, offsetof(struct composition_config, access),
+        "Who may call it; each method in it asks for itself besides.", DEFAULT("user"),
+        .choices = access_names),
+    ROW("roles", STRINGS, LIVE, offsetof(struct composition_config, roles),
+        "With access `role`: one of these has to be in the token's claim `roles`.",
+        .min = 1, .max = 128),
+    ROW("timeout", DURATION, LIVE, offsetof(struct composition_config, timeout_ms),
+        "After this time what is not there yet is an error (1504); 0 is each method's own time.",
+        .max = SECONDS(60)),
+    ROW("calls", OBJECTS, LIVE, offsetof(struct composition_config, calls),
+        "The methods, called at once with the caller's identity.", .objects = &composed_table),
+};
+static const struct wh_option_table composition_table = {
+    composition_rows, COUNT_OF(composition_rows), sizeof(struct composition_config)};
+
 static const struct wh_option rows[] = {
     ROW("http_server.address", STRING, 0, AT(http_server.address),
         "Address to listen on; `0.0.0.0` or `::` is every interface.",
@@ -308,6 +354,12 @@ static const struct wh_option rows[] = {
     ROW("rpc.breaker.open", DURATION, LIVE, AT(rpc.breaker.open_ms),
         "After this time, give or take a fifth, one call is let through to see.",
         DEFAULT("5s"), .min = 1, .max = SECONDS(3600)),
+    ROW("rpc.methods", OBJECTS, LIVE, AT(rpc.methods),
+        "Who may call which methods, beside what their services ask for.",
+        .objects = &method_table),
+    ROW("rpc.compositions", OBJECTS, LIVE, AT(rpc.compositions),
+        "Methods of the hub's own that call several others at once.",
+        .objects = &composition_table),
 
     ROW("shutdown.timeout", DURATION, LIVE, AT(shutdown.timeout_ms),
         "After this time a stopping hub ends, whatever is left.", DEFAULT("30s"), .min = 1),

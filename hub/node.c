@@ -15,6 +15,7 @@
 #include "common/protocol/json.h"
 #include "hub/control.h"
 #include "hub/feed.h"
+#include "hub/gateway_rules.h"
 #include "hub/presence.h"
 #include "hub/rates.h"
 #include "hub/revocations.h"
@@ -173,6 +174,7 @@ static enum wh_err start_links(struct node *node, node_broker_maker *make_broker
 /* All that is derived from a config; either all of it or nothing. */
 struct derived {
     struct channel_rules *rules;
+    struct gateway_rules *gateway_rules;
     struct token_verifier *connection_tokens;
     struct token_verifier *subscription_tokens;
 };
@@ -180,6 +182,7 @@ struct derived {
 static void derived_free(struct derived *derived)
 {
     channel_rules_free(derived->rules);
+    gateway_rules_free(derived->gateway_rules);
     token_verifier_free(derived->connection_tokens);
     token_verifier_free(derived->subscription_tokens);
 }
@@ -206,6 +209,8 @@ static enum wh_err derive(const struct config *config,
     if (err)
         wh_buf_printf(out_problem, "channel rules: %s", wh_err_text(err));
     if (err == WH_OK)
+        err = gateway_rules_new(config, &derived.gateway_rules);
+    if (err == WH_OK)
         err = make_verifier(&config->client.token, pool, &derived.connection_tokens, out_problem);
     if (err == WH_OK)
         err = make_verifier(subscription, pool, &derived.subscription_tokens, out_problem);
@@ -221,6 +226,7 @@ static void adopt(struct node *node, const struct config *config, const struct d
 {
     node->config = config;
     node->rules = derived->rules;
+    node->gateway_rules = derived->gateway_rules;
     node->connection_tokens = derived->connection_tokens;
     node->subscription_tokens = derived->subscription_tokens;
     if (node->rpc)
@@ -337,8 +343,8 @@ void node_deinit(struct node *node)
     wh_arena_deinit(&node->arena);
     wh_buf_deinit(&node->scratch);
     wh_buf_deinit(&node->replies);
-    derived_free(
-        &(struct derived){node->rules, node->connection_tokens, node->subscription_tokens});
+    derived_free(&(struct derived){node->rules, node->gateway_rules, node->connection_tokens,
+                                   node->subscription_tokens});
     jwks_pool_free(node->jwks);
 }
 
@@ -353,7 +359,8 @@ enum wh_err node_reload(struct node *node, const struct config *config, struct w
     enum wh_err err = derive(config, node->jwks, &derived, out_problem);
     if (err)
         return err;
-    struct derived old = {node->rules, node->connection_tokens, node->subscription_tokens};
+    struct derived old = {node->rules, node->gateway_rules, node->connection_tokens,
+                          node->subscription_tokens};
     adopt(node, config, &derived);
     size_t cursor = 0;
     struct channel *channel;
@@ -395,7 +402,7 @@ static void on_drain_timer(struct wh_timer *timer)
         session_close(session, WH_DISCONNECT_SHUTDOWN);
         step.quota--;
     }
-    if (node->session_count > 0) {
+    if (node->session_count > 0 || (node->rest_calls > 0 && !step.is_forced)) {
         wh_loop_timer_start(node->loop, timer, DRAIN_STEP_MS);
         return;
     }

@@ -32,6 +32,7 @@ struct node {
     struct wh_loop *loop;
     const struct config *config; /* borrowed; replaced by node_reload */
     struct channel_rules *rules;
+    struct gateway_rules *gateway_rules;
     struct jwks_pool *jwks; /* keys that the verifiers fetch; outlives a reload */
     struct token_verifier *connection_tokens;
     struct token_verifier *subscription_tokens;
@@ -51,6 +52,7 @@ struct node {
 
     struct wh_list sessions; /* all that are not closing */
     size_t session_count;
+    size_t rest_calls;     /* under way: a drain waits for them as for commands */
     struct wh_list dirty;  /* sessions with frames to write at the end of the turn */
     struct wh_list doomed; /* sessions to close at the end of the turn */
     struct wh_task at_turn_end;

@@ -62,6 +62,7 @@ struct rpc_request {
     struct wh_slice tracestate;
     struct wh_strings roles;
     struct wh_payload meta;
+    bool is_trusted; /* what the service announced about access does not apply: the server API */
     uint32_t
         timeout_ms; /* may only shorten that of the method (or the hub's default); 0 = does not */
 };

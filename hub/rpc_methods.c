@@ -117,9 +117,23 @@ void rpc_methods_free(struct rpc_methods *methods)
     wh_free(methods);
 }
 
+static const struct rpc_method *find_own(struct wh_slice name)
+{
+    static struct wh_slice admin = {"admin", 5};
+    static const struct rpc_method own = {
+        .access = RPC_ACCESS_ROLE, .roles = {&admin, 1}, .idempotent = true};
+    static const char *const names[] = {"$svc.ping", "$svc.info", "$svc.stats"};
+    const char *dot = memchr(name.ptr, '.', name.len);
+    for (size_t i = 0; dot && i < sizeof(names) / sizeof(names[0]); i++)
+        if (wh_slice_equal_str(wh_slice_from(name, (size_t)(dot + 1 - name.ptr)), names[i]))
+            return &own;
+    return NULL;
+}
+
 const struct rpc_method *rpc_methods_find(const struct rpc_methods *methods, struct wh_slice name)
 {
-    return methods ? wh_map_get(&methods->by_name, name) : NULL;
+    const struct rpc_method *method = methods ? wh_map_get(&methods->by_name, name) : NULL;
+    return method || methods == NULL ? method : find_own(name);
 }
 
 struct wh_slice rpc_methods_source(const struct rpc_methods *methods)

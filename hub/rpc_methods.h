@@ -23,7 +23,11 @@ WH_MUST_CHECK enum wh_err rpc_methods_parse(struct wh_slice service,
                                             size_t *out_skipped);
 void rpc_methods_free(struct rpc_methods *methods); /* NULL is fine */
 
-/* NULL when absent, or when `methods` is NULL. */
+/*
+ * NULL when absent, or when `methods` is NULL.  What every service answers about itself,
+ * `<service>.$svc.ping`, `.info` and `.stats`, is there without being announced, for the role
+ * `admin`; announced, it has the rule that it was announced with.
+ */
 const struct rpc_method *rpc_methods_find(const struct rpc_methods *methods, struct wh_slice name);
 
 /* The text that was parsed, to tell a new announcement from one that is known. */
