@@ -6,6 +6,7 @@
 
 #include "common/base/alloc.h"
 #include "hub/api.h"
+#include "hub/http_rpc.h"
 #include "hub/session.h"
 
 #include <dirent.h>
@@ -163,21 +164,33 @@ const char *http_reason_phrase(unsigned status)
         const char *phrase;
     } phrases[] = {
         {200, "OK"},
+        {204, "No Content"},
         {302, "Found"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
+        {402, "Payment Required"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
         {408, "Request Timeout"},
         {409, "Conflict"},
+        {410, "Gone"},
         {411, "Length Required"},
+        {412, "Precondition Failed"},
         {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
         {416, "Range Not Satisfiable"},
+        {422, "Unprocessable Content"},
+        {423, "Locked"},
         {426, "Upgrade Required"},
+        {428, "Precondition Required"},
+        {429, "Too Many Requests"},
         {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"},
+        {501, "Not Implemented"},
         {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
     };
     for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
         if (phrases[i].status == status)
@@ -257,15 +270,41 @@ static bool handle_files(const struct http_files *files,
 bool http_takes_body(const struct http_request *request)
 {
     return wh_slice_equal_str(request->method, "POST") &&
-           wh_slice_starts_with(request->path, WH_SLICE_LITERAL(API_PREFIX));
+           (wh_slice_starts_with(request->path, WH_SLICE_LITERAL(API_PREFIX)) ||
+            http_rpc_is_ours(request));
+}
+
+uint64_t http_body_limit(const struct node *node, const struct http_request *request)
+{
+    return http_rpc_is_ours(request) ? node->config->websocket.message_size_limit
+                                     : HTTP_BODY_BYTES_MAX;
+}
+
+void http_refuse(struct node *node,
+                 const struct http_request *request,
+                 unsigned status,
+                 struct http_response *response)
+{
+    if (http_rpc_is_ours(request))
+        http_rpc_refuse(node, request, status, response);
+    else
+        http_respond_status(response, status);
+}
+
+void http_response_deinit(struct http_response *response)
+{
+    wh_buf_deinit(&response->owned);
+    wh_buf_deinit(&response->header_lines);
 }
 
 bool http_admit(struct node *node,
                 const struct http_request *request,
                 struct http_response *response)
 {
-    unsigned status = api_admit(node, request);
     metrics_add(node->metrics, METRIC_HTTP_REQUESTS, 1);
+    if (http_rpc_is_ours(request))
+        return http_rpc_admit(node, request, response);
+    unsigned status = api_admit(node, request);
     if (status != 0)
         http_respond_status(response, status);
     return status == 0;
@@ -274,7 +313,10 @@ bool http_admit(struct node *node,
 void http_start(struct node *node, struct http_exchange *exchange)
 {
     exchange->response.headers = no_store;
-    api_handle(node, exchange);
+    if (http_rpc_is_ours(&exchange->request))
+        http_rpc_start(node, exchange);
+    else
+        api_handle(node, exchange);
 }
 
 void http_respond(struct http_exchange *exchange)
@@ -289,6 +331,10 @@ void http_handle(struct node *node,
 {
     metrics_add(node->metrics, METRIC_HTTP_REQUESTS, 1);
     response->headers = no_store;
+    if (http_rpc_is_ours(request)) {
+        http_rpc_handle(node, request, response);
+        return;
+    }
     if (wh_slice_starts_with(request->path, WH_SLICE_LITERAL(API_PREFIX))) {
         http_respond_status(response, 405);
         response->headers = "Allow: POST\r\n";

@@ -47,6 +47,7 @@ struct exchange {
     bool is_refused; /* the response is there; the body is dropped */
     bool keep_alive;
     struct wh_arena arena; /* of what the request points to */
+    char peer[48];
     struct wh_buf body;
     struct wh_timer timeout;
     struct wh_task start;
@@ -82,10 +83,31 @@ static struct wh_slice keep_text(struct wh_arena *arena, const char *text)
 /* Of a header that lws has no token for; `name` in lower case and with its colon. */
 static struct wh_slice custom_header(struct exchange *exchange, const char *name)
 {
-    char value[HEADER_VALUE_MAX];
-    if (lws_hdr_custom_copy(exchange->wsi, value, sizeof(value), name, (int)strlen(name)) < 0)
+    int name_len = (int)strlen(name);
+    int len = lws_hdr_custom_length(exchange->wsi, name, name_len);
+    char *value = len >= 0 ? wh_arena_alloc(&exchange->arena, (size_t)len + 1) : NULL;
+    if (value == NULL || lws_hdr_custom_copy(exchange->wsi, value, len + 1, name, name_len) < 0)
         return WH_SLICE_ABSENT;
     return keep_text(&exchange->arena, value);
+}
+
+/* Whatever its length, which lws bounds with all headers together; absent when it was not sent. */
+static struct wh_slice long_header(struct lws *wsi,
+                                   enum lws_token_indexes token,
+                                   struct wh_arena *arena)
+{
+    int len = lws_hdr_total_length(wsi, token);
+    char *text = len > 0 ? wh_arena_alloc(arena, (size_t)len + 1) : NULL;
+    if (text == NULL || !server_http_header(wsi, token, text, (size_t)len + 1) || !text[0])
+        return WH_SLICE_ABSENT;
+    return wh_slice_from_str(text);
+}
+
+static void read_origin(struct lws *wsi, struct wh_arena *arena, struct http_request *request)
+{
+    request->origin = long_header(wsi, WSI_TOKEN_ORIGIN, arena);
+    request->host = long_header(wsi, WSI_TOKEN_HOST, arena);
+    request->content_type = long_header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, arena);
 }
 
 static struct wh_slice method_of(struct lws *wsi)
@@ -99,6 +121,8 @@ static struct wh_slice method_of(struct lws *wsi)
         return WH_SLICE_LITERAL("HEAD");
     case LWSHUMETH_POST:
         return WH_SLICE_LITERAL("POST");
+    case LWSHUMETH_OPTIONS:
+        return WH_SLICE_LITERAL("OPTIONS");
     default:
         return WH_SLICE_LITERAL("other");
     }
@@ -110,19 +134,24 @@ static void read_request(struct exchange *exchange, const struct http_request *l
     char value[HEADER_VALUE_MAX];
     *request = *line;
     request->path = wh_arena_copy(&exchange->arena, line->path);
-    if (server_http_header(exchange->wsi, WSI_TOKEN_HTTP_AUTHORIZATION, value, sizeof(value)) &&
-        value[0])
-        request->authorization = keep_text(&exchange->arena, value);
+    request->authorization =
+        long_header(exchange->wsi, WSI_TOKEN_HTTP_AUTHORIZATION, &exchange->arena);
+    lws_get_peer_simple(exchange->wsi, exchange->peer, sizeof(exchange->peer));
+    request->peer = exchange->peer;
     const char *argument = lws_get_urlarg_by_name(exchange->wsi, "api_key=", value, sizeof(value));
     if (argument)
         request->query_key = keep_text(&exchange->arena, argument);
     request->api_key = custom_header(exchange, "x-api-key:");
     request->error_mode = custom_header(exchange, "x-centrifugo-error-mode:");
+    request->idempotency_key = custom_header(exchange, "idempotency-key:");
+    request->traceparent = custom_header(exchange, "traceparent:");
+    request->tracestate = custom_header(exchange, "tracestate:");
+    read_origin(exchange->wsi, &exchange->arena, request);
 }
 
 /* How the body is delimited (RFC 9112 §6.3), stricter than it must be: a single Content-Length of
  * digits.  0, or the status to refuse with. */
-static unsigned check_framing(struct lws *wsi, uint64_t *out_length)
+static unsigned check_framing(struct lws *wsi, uint64_t limit, uint64_t *out_length)
 {
     char text[LENGTH_DIGITS_MAX + 2];
     bool has_length = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0;
@@ -135,7 +164,7 @@ static unsigned check_framing(struct lws *wsi, uint64_t *out_length)
         text[strspn(text, "0123456789")] != '\0')
         return 400;
     *out_length = strtoull(text, NULL, 10);
-    return *out_length > HTTP_BODY_BYTES_MAX ? 413 : 0;
+    return *out_length > limit ? 413 : 0;
 }
 
 /* Answers */
@@ -148,14 +177,19 @@ int server_http_send(struct lws *wsi,
     struct wh_buf head = {0};
     struct wh_slice body = response->body.ptr ? response->body : wh_buf_slice(&response->owned);
     wh_buf_append(&head, "0123456789abcdef", LWS_PRE); /* room that lws wants before the bytes */
-    wh_buf_printf(&head, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
-                  response->status, http_reason_phrase(response->status), response->content_type,
-                  body.len, response->headers ? response->headers : "",
-                  keep_alive ? "" : "Connection: close\r\n");
+    wh_buf_printf(&head, "HTTP/1.1 %u %s\r\n", response->status,
+                  http_reason_phrase(response->status));
+    if (response->content_type)
+        wh_buf_printf(&head, "Content-Type: %s\r\nContent-Length: %zu\r\n", response->content_type,
+                      body.len);
+    wh_buf_append_str(&head, response->headers ? response->headers : "");
+    wh_buf_append_slice(&head, wh_buf_slice(&response->header_lines));
+    wh_buf_append_str(&head, keep_alive ? "\r\n" : "Connection: close\r\n\r\n");
     if (has_body)
         wh_buf_append_slice(&head, body);
     int result = -1;
-    if (wh_buf_error(&head) == WH_OK)
+    if (wh_buf_error(&head) == WH_OK && wh_buf_error(&response->owned) == WH_OK &&
+        wh_buf_error(&response->header_lines) == WH_OK)
         result = lws_write(wsi, (unsigned char *)head.ptr + LWS_PRE, head.len - LWS_PRE,
                            LWS_WRITE_HTTP_FINAL);
     wh_buf_deinit(&head);
@@ -168,7 +202,7 @@ static void exchange_free(struct exchange *exchange)
 {
     wh_loop_timer_stop(exchange->http->node->loop, &exchange->timeout);
     wh_task_cancel(&exchange->start);
-    wh_buf_deinit(&exchange->base.response.owned);
+    http_response_deinit(&exchange->base.response);
     wh_buf_deinit(&exchange->body);
     wh_arena_deinit(&exchange->arena);
     wh_free(exchange);
@@ -205,9 +239,9 @@ static void on_body_timeout(struct wh_timer *timer)
 {
     struct exchange *exchange = WH_CONTAINER_OF(timer, struct exchange, timeout);
     struct http_response response = {0};
-    http_respond_status(&response, 408);
+    http_refuse(exchange->http->node, &exchange->base.request, 408, &response);
     (void)server_http_send(exchange->wsi, &response, true, false);
-    wh_buf_deinit(&response.owned);
+    http_response_deinit(&response);
     shutdown(lws_get_socket_fd(exchange->wsi), SHUT_RDWR); /* CLOSED_HTTP frees the exchange */
     lws_callback_on_writable(exchange->wsi);
 }
@@ -234,7 +268,7 @@ static void on_start(struct wh_task *task)
         http_start(exchange->http->node, &exchange->base);
 }
 
-static struct exchange *exchange_new(struct server_http *http, struct lws *wsi)
+static struct exchange *exchange_new(struct server_http *http, struct lws *wsi, uint64_t body_max)
 {
     struct exchange *exchange = wh_calloc(1, sizeof(*exchange));
     if (exchange == NULL)
@@ -244,33 +278,40 @@ static struct exchange *exchange_new(struct server_http *http, struct lws *wsi)
     exchange->wsi = wsi;
     exchange->keep_alive = true;
     wh_arena_init(&exchange->arena, 0);
-    wh_buf_init(&exchange->body, HTTP_BODY_BYTES_MAX);
+    wh_buf_init(&exchange->body, body_max);
     wh_timer_init(&exchange->timeout, on_body_timeout);
     wh_task_init(&exchange->start, on_start);
     return exchange;
 }
 
-static int refuse_at_once(struct lws *wsi, unsigned status)
+static int refuse_at_once(struct server_http *http,
+                          struct lws *wsi,
+                          const struct http_request *line,
+                          unsigned status)
 {
+    struct http_request request = *line;
     struct http_response response = {0};
-    http_respond_status(&response, status);
+    struct wh_arena arena = {0};
+    read_origin(wsi, &arena, &request);
+    http_refuse(http->node, &request, status, &response);
     int result = server_http_send(wsi, &response, true, false);
-    wh_buf_deinit(&response.owned);
+    http_response_deinit(&response);
+    wh_arena_deinit(&arena);
     return result;
 }
 
 static int start_reading(struct server_http *http, struct lws *wsi, const struct http_request *line)
 {
-    uint64_t length = 0;
-    unsigned status = check_framing(wsi, &length);
+    uint64_t length = 0, limit = http_body_limit(http->node, line);
+    unsigned status = check_framing(wsi, limit, &length);
     if (status != 0 && (status != 413 || length > DROP_BYTES_MAX))
-        return refuse_at_once(wsi, status);
-    struct exchange *exchange = exchange_new(http, wsi);
+        return refuse_at_once(http, wsi, line, status);
+    struct exchange *exchange = exchange_new(http, wsi, limit);
     if (exchange == NULL)
         return -1;
     read_request(exchange, line);
     if (status != 0) {
-        http_respond_status(&exchange->base.response, status);
+        http_refuse(http->node, &exchange->base.request, status, &exchange->base.response);
         exchange->keep_alive = false;
         exchange->is_refused = true;
     } else {
@@ -327,20 +368,25 @@ void server_http_closed(struct lws *wsi)
 
 int server_http_request(struct server_http *http, struct lws *wsi, const char *path)
 {
-    struct http_request request = {.method = method_of(wsi), .path = wh_slice_from_str(path)};
+    struct http_request request = {
+        .method = method_of(wsi), .path = wh_slice_from_str(path), .peer = ""};
     if (http_takes_body(&request))
         return start_reading(http, wsi, &request);
     /* No other route takes a body, and lws reads Content-Length without checking it, or expects one
      * by the method: go no further with a connection on which one may follow. */
     bool keep_alive = !wh_slice_equal_str(request.method, "POST") &&
+                      !wh_slice_equal_str(request.method, "OPTIONS") &&
                       !wh_slice_equal_str(request.method, "other") &&
                       lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) == 0 &&
                       lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) == 0 &&
                       http->is_accepting;
     struct http_response response = {0};
+    struct wh_arena arena = {0};
+    read_origin(wsi, &arena, &request);
     http_handle(http->node, http->files, &request, &response);
     bool has_body = !wh_slice_equal_str(request.method, "HEAD");
     int result = server_http_send(wsi, &response, has_body, keep_alive);
-    wh_buf_deinit(&response.owned);
+    http_response_deinit(&response);
+    wh_arena_deinit(&arena);
     return result;
 }
