@@ -1,5 +1,7 @@
 """Tokens whose keys come from a JWKS endpoint, also when it is slow, dead or hostile."""
 
+import contextlib
+import threading
 import time
 
 import pytest
@@ -229,3 +231,49 @@ def test_check_token_fetches_the_keys(tmp_path, server):
     assert (failed.returncode, "HTTP status 500" in failed.stderr) == (2, True), failed
     server.stop()
     assert check(key.token("ann")).returncode == 2
+
+
+def call(hub, token):
+    """The status of a call over REST: 501 is as far as it gets without Redis."""
+    return hub.http("/rpc/shop.v1.list", method="POST", data=b"{}", headers={
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {hub.keep_secret(token)}"}).status
+
+
+def test_rest_waits_for_a_key_too(start, server):
+    hub = start()
+    assert call(hub, server.keys[0].token("ann")) == 501
+    server.behaviour = "slow"
+    new = ed25519("two")
+    server.keys.append(new)
+    statuses = []
+    caller = threading.Thread(target=lambda: statuses.append(call(hub, new.token("bob"))))
+    caller.start()
+    server.wait_requests(2)
+    assert not statuses
+    server.release.set()
+    caller.join(10)
+    assert statuses == [501]
+    assert call(hub, ed25519("two").token("eve")) == 401  # another key of the same name
+
+
+def test_rest_is_unavailable_while_no_key_can_be_had(start, server):
+    server.stop()
+    hub = start()
+    assert call(hub, server.keys[0].token("ann")) == 503
+
+
+def test_a_hub_ends_while_rest_waits_for_a_key(start, server):
+    hub = start()
+    server.wait_requests(1)
+    server.behaviour = "slow"
+
+    def try_call():
+        with contextlib.suppress(OSError):
+            call(hub, ed25519("three").token("bob"))
+
+    caller = threading.Thread(target=try_call)
+    caller.start()
+    server.wait_requests(2)
+    hub.terminate()
+    caller.join(10)
