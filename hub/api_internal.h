@@ -20,12 +20,12 @@ struct api_method {
 struct api_call {
     struct node *node;
     const struct api_method *method;
-    struct wh_arena arena; /* of request and result */
-    void *request;         /* the decoded struct of method->request; borrows the body */
+    struct wh_arena arena;   /* of request and result */
+    void *request;           /* the decoded struct of method->request; borrows the body */
     enum wh_code code;       /* of a rpc maybe one of the service's own */
     struct wh_slice message; /* of that; absent = the text of the code.  In the arena */
-    bool is_unreadable;   /* the body is not JSON, or of other types than the table says */
-    struct wh_buf result; /* JSON, if code is WH_NO_ERROR */
+    bool is_unreadable;      /* the body is not JSON, or of other types than the table says */
+    struct wh_buf result;    /* JSON, if code is WH_NO_ERROR */
     void (*finished)(struct api_call *call);
 };
 

@@ -5,7 +5,7 @@
 #define OK_REPLY(id, verb) "{\"id\":" #id ",\"" verb "\":{}}"
 #define TOO_MANY(id)                                                                               \
     "{\"id\":" #id ",\"error\":{\"code\":111,\"message\":\"too many "                              \
-                   "requests\",\"temporary\":true}}"
+    "requests\",\"temporary\":true}}"
 
 static void commands_over_their_rate_are_told_so_in_their_place(void **state)
 {
