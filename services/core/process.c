@@ -145,6 +145,8 @@ static void drain_step(struct process *process)
     if (process->stage == STAGE_LINGERING && now_ms - process->lingering_since_ms >= LINGER_MS) {
         process->stage = STAGE_FINISHING;
         atomic_store(&svc->is_stopping, true);
+        wh_log(WH_LOG_INFO, "service", "finishing", "calls=%u",
+               svc_rpc_server_state(svc->rpc).inflight);
     }
     if (process->stage == STAGE_FINISHING) {
         svc_rpc_server_wake(svc->rpc);

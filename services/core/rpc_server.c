@@ -141,6 +141,7 @@ static void append_pop(struct worker *worker)
         wh_slice(timeout, (size_t)snprintf(timeout, sizeof timeout, "%d", POP_TIMEOUT_S));
     argv[argc++] = wh_slice(keys, (size_t)snprintf(keys, sizeof keys, "%zu", server->queue_count));
     /* Redis takes the first queue that has something: each is the first one in its turn. */
+    WH_ASSERT(server->queue_count > 0);
     for (size_t i = 0; i < server->queue_count; i++)
         argv[argc++] = server->queues[(worker->turn + i) % server->queue_count];
     worker->turn = (worker->turn + 1) % (unsigned)server->queue_count;
@@ -343,6 +344,7 @@ static enum wh_err start_thread(struct worker *worker)
 
 static void name_queues(struct svc_rpc_server *server, const struct svc_segments *segments)
 {
+    WH_ASSERT(segments->count > 0); /* svc_def_check */
     server->queue_count = segments->count;
     for (size_t i = 0; i < segments->count; i++) {
         int len = snprintf(server->queue_names[i], sizeof server->queue_names[i], "%s%.*s",

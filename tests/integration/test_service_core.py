@@ -67,10 +67,18 @@ def test_one_process_serves_two_queues(service, caller):
     assert 0 < answer.data["number"] <= 10000  # milliseconds left
 
 
-def test_a_busy_queue_does_not_starve_the_other(service, caller):
-    elements = [caller.envelope("testing.v1.echo", {"text": "x"})[1] for _ in range(2000)]
-    caller.push("testing", *elements)
-    assert caller.call("things.v1.nothing").code == 0
+@pytest.mark.parametrize("busy,other", [("testing", "things"), ("things", "testing")])
+def test_a_busy_queue_does_not_starve_the_other(redis, caller, busy, other):
+    methods = {"testing": "testing.v1.echo", "things": "things.v1.nothing"}
+    with Service(redis, options={"workers": 1}) as service:
+        service.wait_ready()
+        caller.send("testing.v1.wait", {"text": "first", "until": until(service)})
+        wait_until(lambda: service.journal() == ["begin first"], "not begun")
+        caller.push(busy, *[caller.envelope(methods[busy])[1] for _ in range(3000)])
+        number = caller.send(methods[other])
+        release(service)
+        assert caller.wait(number).code == 0
+        assert len(caller.answers) < 1000
 
 
 @pytest.mark.parametrize("code,seen,text,temporary", [
@@ -88,7 +96,7 @@ def test_errors_and_what_the_caller_sees_of_them(service, caller, code, seen, te
 
 
 def test_a_message_cut_within_a_character_spoils_nothing(service, caller):
-    answer = caller.call("testing.v1.fail", {"code": 409, "text": "x" + "ü" * 400})
+    answer = caller.call("testing.v1.fail", {"code": 409, "text": "xx" + "ü" * 400})
     assert answer.code == 409
     assert set(answer.error["message"]) == {"x", "ü"}
 
@@ -101,7 +109,7 @@ def test_unknown_method_and_version_are_answered(service, caller):
 
 def test_elements_that_are_no_call_are_dropped_and_harm_nobody(service, caller):
     _, whole = caller.envelope("testing.v1.echo", {"text": "x"})
-    _, elsewhere = caller.envelope("testing.v1.echo", {"text": "x"}, reply="wh:control")
+    _, elsewhere = caller.envelope("testing.v1.echo", {"text": "x"}, reply="wh:ch:market:ticker")
     bad = [b"", b"\xc1", b"{}", whole[:-1], whole + b"\x01", b"\xdd\x0f\xff\xff\xff", elsewhere]
     caller.push("testing", *bad)
     assert caller.call("testing.v1.echo", {"text": "after"}).data["text"] == "after"
@@ -346,7 +354,8 @@ def test_a_drain_answers_what_was_taken_and_leaves_the_rest(redis, caller):
         wait_until(lambda: caller.alive("testing") == 0, "still alive")
         assert service.http("/readyz")[0] == 503
         service.wait_log("drain")
-        wait_until(lambda: "draining 1" in service.http("/metrics")[1], "not draining")
+        assert service.metric("draining") == 1
+        service.wait_log("finishing")  # from here on no worker takes a call
         release(service)
         assert [caller.wait(number).code for number in slow] == [0, 0]
         assert service.wait_exit() == 0
@@ -379,6 +388,7 @@ def test_a_drain_of_idle_workers_does_not_wait_for_them(redis):
         service.signal()
         assert service.wait_exit() == 0
         service.wait_log("stopped")
+        assert "cmdstat_client|unblock" in redis.info("commandstats")
 
 
 def test_a_drain_that_takes_too_long_ends_with_an_error(redis, caller):

@@ -130,7 +130,7 @@ static void answers_go_to_reply_channels_only(void **state)
     (void)state;
     char name[SVC_ANSWER_CHANNEL_MAX + 2] = WH_RPC_REPLY_PREFIX;
     assert_false(svc_answers_is_channel(WH_SLICE_ABSENT));
-    assert_false(svc_answers_is_channel(WH_SLICE_LITERAL("wh:control")));
+    assert_false(svc_answers_is_channel(WH_SLICE_LITERAL("wh:ch:market:ticker")));
     assert_false(svc_answers_is_channel(WH_SLICE_LITERAL(WH_RPC_REPLY_PREFIX)));
     assert_true(svc_answers_is_channel(WH_SLICE_LITERAL(WH_RPC_REPLY_PREFIX "x")));
     memset(name + strlen(name), 'x', sizeof name - 1 - strlen(name));
