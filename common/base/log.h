@@ -43,8 +43,8 @@ bool wh_log_enabled(enum wh_log_level level);
 /* An extra field for every line ("worker", 1); name borrowed. */
 void wh_log_set_instance(const char *name, int64_t value);
 
-/* A field for every line that the calling thread writes from now on, such as the trace it works for;
- * name borrowed, of the value at most 63 bytes copied; an empty value: none any more. */
+/* A field for every line that the calling thread writes from now on, such as the trace it works
+ * for; name borrowed, of the value at most 63 bytes copied; an empty value: none any more. */
 void wh_log_set_context(const char *name, struct wh_slice value);
 
 void wh_log(enum wh_log_level level, const char *module, const char *event, const char *fields, ...)
