@@ -30,7 +30,9 @@ packages() {
         libcurl4-openssl-dev libmicrohttpd-dev ;;
     run) echo redis-server redis-tools curl ;;
     node) command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm ca-certificates ;;
-    tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-msgpack openssl ;;
+    tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-msgpack \
+        python3-redis openssl ;;
+    bench) echo nats-server libnats-dev ;;
     browser) echo chromium ;;
     fuzz) echo clang libclang-rt-dev ;;
     lint) echo clang clang-format clang-tidy shellcheck python3 ;;

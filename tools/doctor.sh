@@ -28,12 +28,12 @@ check_packages() {
     else
         good "packages to build and run"
     fi
-    missing=$(missing_packages tests browser fuzz lint | tr '\n' ' ')
+    missing=$(missing_packages tests browser fuzz lint bench | tr '\n' ' ')
     if [ -n "$missing" ]; then
-        warn "packages missing for test, lint or fuzz: $missing" \
+        warn "packages missing for test, lint, fuzz or bench: $missing" \
             "those verbs install them, or: apt-get install $missing"
     else
-        good "packages for test, lint and fuzz"
+        good "packages for test, lint, fuzz and bench"
     fi
 }
 
