@@ -10,7 +10,9 @@ const methods = {
   'echo.v1.whoami': [{ access: 'user' }, (_, call) => ({ user: call.user, by: 'node' })],
   'echo.v1.wait': [{ access: 'anonymous', timeout_ms: 300 }, (params) => sleep(params.ms, null)],
 };
-const readers = [(data) => data, (data) => JSON.parse(Buffer.from(data)), decode]; // of payloads, by kind
+function read([kind, data]) { // 2 is MessagePack, 1 JSON; 0 are bytes, in which Protobuf clients send JSON
+  try { return kind === 2 ? decode(data) : JSON.parse(Buffer.from(data)); } catch { return refuse(107, 'bad request'); }
+}
 let [busy, leaveAt] = [0, Infinity];
 
 async function serve(call) {
@@ -18,7 +20,7 @@ async function serve(call) {
   busy += 1;
   try {
     const [, run] = Object.hasOwn(methods, call.method) ? methods[call.method] : refuse(104, 'method not found');
-    const result = await run(call.params && readers[call.params[0]](call.params[1]), call);
+    const result = await run(call.params && read(call.params), call);
     reply.data = [1, Buffer.from(JSON.stringify(result))];
   } catch (reason) {
     if (!reason.error) console.error(call.method, call.traceparent, reason);

@@ -18,12 +18,15 @@ METHODS = {"echo.v1.say": (say, {"access": "anonymous", "idempotent": True}),
                             {"access": "anonymous", "timeout_ms": 300})}
 
 
+def read(kind, data):  # 2 is MessagePack, 1 JSON; 0 are bytes, in which Protobuf clients send JSON
+    try: return (msgpack.unpackb if kind == 2 else json.loads)(data)
+    except ValueError: raise Refusal(107, "bad request") from None
+
+
 def answer(call):
     try:
         if call["method"] not in METHODS: raise Refusal(104, "method not found")
-        kind, data = call.get("params", (1, b"null"))
-        params = {0: bytes, 1: json.loads, 2: msgpack.unpackb}[kind](data)
-        result = METHODS[call["method"]][0](params, call)
+        result = METHODS[call["method"]][0](read(*call.get("params", (1, b"null"))), call)
         return {"id": call["id"], "data": [1, json.dumps(result).encode()]}
     except Refusal as refusal:
         return {"id": call["id"], "error": dict(zip(("code", "message"), refusal.args))}

@@ -3,6 +3,7 @@
  * service costs.  Transport "module"; the address is that of Redis, a path or a port.  Exit status
  * as bench_rpc_caller.
  */
+#include "common/base/log.h"
 #include "common/io/loop.h"
 #include "hub/config.h"
 #include "hub/metrics.h"
@@ -150,6 +151,7 @@ static void start_timers(void)
 int main(int argc, char **argv)
 {
     struct metrics_shared *shared = NULL;
+    wh_log_set_level(WH_LOG_ERROR);
     pace_parse(argc, argv, &module.options);
     payload_fill(module.payload, module.options.size);
     struct config *config = load_config();

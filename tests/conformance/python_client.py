@@ -12,7 +12,7 @@ from centrifuge import (CentrifugeError, Client, ClientEventHandler, StreamPosit
                         SubscriptionEventHandler)
 
 PATIENCE = 10.0
-CHANNEL, SERVER_CHANNEL = os.environ["WH_CHANNEL"], os.environ["WH_SERVER_CHANNEL"]
+CHANNEL, SERVER_CHANNEL = os.environ.get("WH_CHANNEL"), os.environ.get("WH_SERVER_CHANNEL")
 IS_PROTOBUF = os.environ["WH_ENCODING"] == "Protobuf"
 
 
@@ -181,6 +181,64 @@ class Scenario:
         await wait("what was missed", lambda: self.seen.numbers == count(20))
 
 
+class Calls:
+    """The methods of services/examples, as a user and as nobody."""
+
+    def __init__(self):
+        options = {"use_protobuf": IS_PROTOBUF, "timeout": PATIENCE}
+        self.client = Client(os.environ["WH_FRONT"], token=os.environ["WH_TOKEN"], **options)
+        self.nobody = Client(os.environ["WH_FRONT"], **options)
+
+    async def call(self, method, params, client=None):
+        data = json.dumps(params).encode() if IS_PROTOBUF else params
+        answer = (await (client or self.client).rpc(method, data)).data
+        return json.loads(answer) if IS_PROTOBUF else answer
+
+    async def refused(self, code, *args):
+        try:
+            answer = await self.call(*args)
+        except CentrifugeError as error:
+            assert error.code == code, error
+        else:
+            raise AssertionError(f"{answer} in place of {code}")
+
+    async def connect(self):
+        for client in (self.client, self.nobody):
+            await client.connect()
+            await client.ready(PATIENCE)
+
+    async def rpc(self):
+        answer = await self.call("echo.v1.say", {"text": "ü🙂"})
+        assert answer["text"] == "ü🙂" and answer["by"], answer
+        assert (await self.call("echo.v1.whoami", {}))["user"] == "ann"
+
+    async def calls_at_once(self):
+        answers = await asyncio.gather(*(self.call("echo.v1.say", {"text": n}) for n in range(100)))
+        assert [answer["text"] for answer in answers] == list(range(100)), answers
+
+    async def errors(self):
+        await self.refused(101, "echo.v1.whoami", {}, self.nobody)
+        await self.refused(104, "echo.v1.nothing", {})
+        await self.refused(104, "nobody.v1.say", {})
+        await self.refused(400, "echo.v1.say", {})
+        await self.refused(100, "echo.v1.wait", {"ms": "long"})
+        await self.refused(1504, "echo.v1.wait", {"ms": 600})
+
+
+async def make_calls():
+    calls = Calls()
+    for name in ("connect", "rpc", "calls at once", "errors"):
+        try:
+            await getattr(calls, name.replace(" ", "_"))()
+        except Exception as error:
+            print(f"fail {name}: {error!r}", flush=True)
+            return 1
+        print("ok", name, flush=True)
+    await calls.client.disconnect()
+    await calls.nobody.disconnect()
+    return 0
+
+
 async def main():
     scenario = Scenario()
     for name in ("connect", "subscribe", "server-side subscription", "join", "publish", "presence",
@@ -198,4 +256,4 @@ async def main():
     return 0
 
 
-sys.exit(asyncio.run(main()))
+sys.exit(asyncio.run(make_calls() if "WH_RPC" in os.environ else main()))

@@ -1,6 +1,8 @@
 // Official clients in other languages: a program for each goes through the same steps, and each
 // step is a test.
 //
+// With WH_RPC in the environment it goes through the steps of rpc.test.mjs instead.
+//
 // The program finds what it needs in WH_FRONT (the hub, behind a balancer that the test can cut),
 // WH_BACK (a hub beside it), WH_ENCODING, WH_CHANNEL, WH_SERVER_CHANNEL, and the tokens
 // WH_SHORT_TOKEN, WH_TOKEN (both of ann, with a server-side subscription to the second channel) and
@@ -33,7 +35,7 @@ const CONFIG = {
   },
 };
 
-async function run([command, ...parameters], environment, balancer, endOfToken) {
+export async function run([command, ...parameters], environment, balancer, endOfToken) {
   const done = new Set();
   const failures = [];
   const child = spawn(command, parameters, {

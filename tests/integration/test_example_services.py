@@ -50,8 +50,8 @@ class Service:
         call = {"v": 1, "id": next(self.ids), "method": method, "user": "", "client": "",
                 "sent_ms": now, "deadline_ms": now + 10000, "reply": "wh:rpc:reply:test", **fields}
         if value is not None:
-            data = {0: bytes, 1: lambda v: json.dumps(v).encode(), 2: msgpack.packb}[kind](value)
-            call["params"] = [kind, data]
+            call["params"] = [kind, value if isinstance(value, bytes)
+                              else msgpack.packb(value) if kind == 2 else json.dumps(value).encode()]
         self.db.rpush("wh:rpc:echo", msgpack.packb(call))
         return call["id"]
 
@@ -93,8 +93,8 @@ def test_it_announces_its_methods_before_it_is_alive(service):
         "echo.v1.say": "anonymous", "echo.v1.whoami": "user", "echo.v1.wait": "anonymous"}
 
 
-def test_it_answers_params_of_either_kind(service):
-    for kind in (1, 2):
+def test_it_answers_params_of_every_kind(service):
+    for kind in (0, 1, 2):
         answer = service.call("echo.v1.say", {"text": "ü🙂"}, kind)
         assert answer == {"text": "ü🙂", "by": service.language}
     assert service.call("echo.v1.whoami", user="ann")["user"] == "ann"
@@ -103,6 +103,7 @@ def test_it_answers_params_of_either_kind(service):
 def test_a_refusal_has_its_code_and_a_bug_is_an_internal_error(service):
     assert service.call("echo.v1.say", {})["code"] == 400
     assert service.call("echo.v1.say")["code"] == 400
+    assert service.call("echo.v1.say", b"\xff\0", 0)["code"] == 107
     assert service.call("echo.v2.say", {"text": 1})["code"] == 104
     error = service.call("echo.v1.wait", {"ms": "long"})
     assert error == {"code": 100, "message": "internal server error", "temporary": True}

@@ -311,6 +311,10 @@ func (s *scenario) serverSideRecover() error {
 }
 
 func main() {
+	if os.Getenv("WH_RPC") != "" {
+		makeCalls()
+		return
+	}
 	r := &record{}
 	s := &scenario{record: r}
 	s.client = newClient(os.Getenv("WH_FRONT"), centrifuge.Config{
