@@ -4,6 +4,7 @@ test is the hub here; tests/conformance/rpc.test.mjs has a real one."""
 import itertools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -30,7 +31,7 @@ def wait(what, condition):
 class Service:
     """The example in one language, and what a hub does with it."""
 
-    def __init__(self, language, server):
+    def __init__(self, language, server, login=""):
         self.language = language
         self.db = Redis(unix_socket_path=str(server.socket_path))
         self.ids = itertools.count(2**53 - 1000)  # hubs stay below 2^53
@@ -38,7 +39,7 @@ class Service:
         self.answers.subscribe("wh:rpc:reply:test")
         self.process = subprocess.Popen(
             COMMANDS[language], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={**os.environ, "REDIS_URL": f"redis://{server.address}"})
+            env={**os.environ, "REDIS_URL": f"redis://{login}{server.address}"})
         wait("the service", self.is_alive)
 
     def is_alive(self):
@@ -84,6 +85,20 @@ def service(request, redis):
     yield started
     started.process.kill()
     started.process.communicate()
+
+
+def test_the_account_of_the_page_is_enough(service, redis):
+    page = (ROOT / "docs/REDIS.md").read_text()
+    line = next(line for line in page.splitlines() if "ACL SETUSER echo" in line)
+    redis.cli(*shlex.split(line.split("redis-cli ", 1)[1]))
+    assert service.stop() == 0
+    other = Service(service.language, redis, "echo:a-third-password@")
+    try:
+        assert other.call("echo.v1.say", {"text": 1})["text"] == 1
+        assert other.stop() == 0
+    finally:
+        other.process.kill()
+        other.process.communicate()
 
 
 def test_it_announces_its_methods_before_it_is_alive(service):

@@ -8,9 +8,11 @@ import subprocess
 import threading
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from support.client import JsonClient
+from support.rpc_service import RpcService, json_payload
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/REDIS.md"
@@ -168,6 +170,39 @@ def test_the_account_for_hubs_is_enough_for_a_hub_and_all_its_scripts(make_hub, 
         client.subscribe("market:ticker")
         redis.publish("market:ticker", "1")
         assert client.next_publication("market:ticker")["data"] == 1
+        with RpcService(redis, "shop", {"shop.v1.pay": lambda call: json_payload(7)}):
+            assert client.rpc("shop.v1.pay")["data"] == 7
+
+
+def packed(redis, *words):
+    """The answer of redis-cli to one command, its last line as bytes."""
+    return redis.cli(*words).rstrip(b"\n").split(b"\n", 1)[-1]
+
+
+def test_a_method_is_served_with_redis_cli_and_nothing_else(make_hub, redis, shell):
+    hub = make_hub({"workers": 1}, redis=redis)
+    announce = next(c for c, _ in examples() if c.startswith("redis-cli HSET wh:rpc:services "))
+    assert shell([announce]) == [["(integer) 1"]]
+    alive = subprocess.Popen(["redis-cli", "-s", str(redis.socket_path), "SUBSCRIBE",
+                              "wh:rpc:alive:greeter"], stdout=subprocess.PIPE)
+    try:
+        assert alive.stdout.readline() == b"subscribe\n"
+        with JsonClient.open(hub.ws_url) as client:
+            client.connect()
+            number = client.start("rpc", method="greeter.v1.hello", data={"name": "Ann"})
+            call = msgpack.unpackb(
+                packed(redis, "BLMPOP", "10", "1", "wh:rpc:greeter", "LEFT", "COUNT", "1"))
+            assert call["v"] == 1 and call["method"] == "greeter.v1.hello" and call["user"] == ""
+            assert call["params"] == [1, b'{"name":"Ann"}']
+            assert 0 < call["deadline_ms"] - call["sent_ms"] <= 2000
+            answers = msgpack.packb({"id": call["id"] + 1, "data": [1, b"0"]})  # nobody's: dropped
+            answers += msgpack.packb({"id": call["id"], "data": [2, msgpack.packb({"hello": "Ann"})]})
+            assert redis.cli("PUBLISH", call["reply"], stdin=answers) == b"1\n"
+            assert client.wait_reply(number)["data"] == {"hello": "Ann"}
+            assert redis.cli("EXISTS", "wh:rpc:greeter") == b"0\n"
+    finally:
+        alive.terminate()
+        alive.communicate()
 
 
 def test_the_page_names_every_key_and_channel_of_the_code():

@@ -5,6 +5,7 @@
  */
 #include "common/protocol/codec.h"
 #include "common/protocol/codes.h"
+#include "common/protocol/rpc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <cmocka.h>
 
 static const char doc_path[] = WH_SOURCE_DIR "/docs/PROTOCOL.md";
+static const char contract_path[] = WH_SOURCE_DIR "/docs/REDIS.md";
 static const char dictionary_path[] = WH_SOURCE_DIR "/tests/fuzz/command.dict";
 
 static bool is_nested(enum wh_field_type type)
@@ -227,6 +229,47 @@ static void the_document_shows_the_tables_of_today(void **state)
     wh_buf_deinit(&expected);
 }
 
+/* Its rows stand one behind the other from `text` on; where they end. */
+static const char *find_rows(const char *text, const struct wh_schema *schema)
+{
+    for (size_t i = 0; i < schema->field_count; i++) {
+        struct wh_buf row = {0};
+        wh_buf_printf(&row, "| `%s` | ", schema->fields[i].name);
+        write_type(&row, &schema->fields[i]);
+        wh_buf_append_str(&row, " | ");
+        const char *found = strstr(text, wh_buf_cstr(&row));
+        if (!found || (i > 0 && found != text))
+            fail_msg("docs/REDIS.md should say of %s: %s", schema->name, wh_buf_cstr(&row));
+        const char *end = strchr(found, '\n');
+        assert_non_null(end);
+        text = end + 1;
+        wh_buf_deinit(&row);
+    }
+    if (text[0] == '|')
+        fail_msg("docs/REDIS.md says more of %s: %.40s", schema->name, text);
+    return text;
+}
+
+static void the_contract_shows_every_member_of_calls_and_answers(void **state)
+{
+    (void)state;
+    struct wh_buf page = {0};
+    read_file(contract_path, &page);
+    const char *rest = strstr(wh_buf_cstr(&page), "\n### The announcement\n");
+    assert_non_null(rest);
+    rest = find_rows(rest, &wh_rpc_service_schema);
+    for (size_t i = 0; i < wh_rpc_service_schema.field_count; i++)
+        if (wh_rpc_service_schema.fields[i].schema)
+            rest = find_rows(rest, wh_rpc_service_schema.fields[i].schema);
+    rest = find_rows(rest, &wh_rpc_call_schema);
+    rest = find_rows(rest, &wh_rpc_answer_schema);
+    for (size_t i = 0; i < wh_rpc_answer_schema.field_count; i++)
+        if (wh_rpc_answer_schema.fields[i].schema)
+            rest = find_rows(rest, wh_rpc_answer_schema.fields[i].schema);
+    find_rows(rest, &wh_rpc_cancel_schema);
+    wh_buf_deinit(&page);
+}
+
 static void the_dictionary_of_the_fuzzer_knows_every_name(void **state)
 {
     (void)state;
@@ -245,6 +288,7 @@ int main(void)
         cmocka_unit_test(every_nested_schema_is_listed_once),
         cmocka_unit_test(what_clients_rely_on_is_always_written),
         cmocka_unit_test(the_document_shows_the_tables_of_today),
+        cmocka_unit_test(the_contract_shows_every_member_of_calls_and_answers),
         cmocka_unit_test(the_dictionary_of_the_fuzzer_knows_every_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
