@@ -70,7 +70,7 @@ static void begin_calls(struct wh_task *task)
     (void)task;
     uint64_t now_ns = pace_now_ns();
     struct rpc_request request = {
-        .method = WH_SLICE_LITERAL("bench.v1.echo"),
+        .method = wh_slice_from_str(module.options.method),
         .params = {WH_PAYLOAD_JSON, wh_slice(module.payload, module.options.size)},
     };
     for (uint32_t due = pace_due(&module.pace, now_ns); due > 0; due--) {
@@ -124,7 +124,7 @@ static struct config *load_config(void)
                           "client: {allow_anonymous_connect_without_token: true}\n"
                           "log: {level: warn}\n",
                           is_path ? "unix://" : "127.0.0.1:", module.options.address);
-    struct config_source source = {.path = "bench", .text = wh_slice(text, (size_t)length)};
+    struct wh_config_source source = {.path = "bench", .text = wh_slice(text, (size_t)length)};
     if (config_load(&source, &config, &problems)) {
         fprintf(stderr, "%s\n", wh_buf_cstr(&problems));
         exit(1);

@@ -14,7 +14,7 @@ static const uint64_t DRAIN_NS = 3000000000;
 static const uint64_t SECOND_NS = 1000000000;
 
 static const char USAGE[] = "usage: %s --transport NAME --address PATH|PORT [option ...]\n"
-                            "  --redis PORT        beside the address, where needed\n"
+                            "  --method NAME       called through the hub (bench.v1.echo)\n"
                             "  --in-flight N       calls under way (1)\n"
                             "  --rate N            calls a second instead\n"
                             "  --milliseconds N    measured, after a warm-up (1000)\n"
@@ -60,7 +60,7 @@ void pace_parse(int argc, char **argv, struct pace_options *out_options)
     static const struct option known[] = {
         {"transport", required_argument, NULL, 't'},
         {"address", required_argument, NULL, 'a'},
-        {"redis", required_argument, NULL, 'r'},
+        {"method", required_argument, NULL, 'm'},
         {"json", required_argument, NULL, 'j'},
         {"pid", required_argument, NULL, 'p'},
         {"in-flight", required_argument, NULL, 0},
@@ -70,8 +70,11 @@ void pace_parse(int argc, char **argv, struct pace_options *out_options)
         {"connections", required_argument, NULL, 4},
         {NULL, 0, NULL, 0},
     };
-    struct pace_options options = {
-        .in_flight = 1, .milliseconds = 1000, .size = 256, .connections = 1};
+    struct pace_options options = {.method = "bench.v1.echo",
+                                   .in_flight = 1,
+                                   .milliseconds = 1000,
+                                   .size = 256,
+                                   .connections = 1};
     uint32_t *numbers[] = {&options.in_flight, &options.rate, &options.milliseconds, &options.size,
                            &options.connections};
     for (int id; (id = getopt_long(argc, argv, "", known, NULL)) != -1;) {
@@ -83,8 +86,8 @@ void pace_parse(int argc, char **argv, struct pace_options *out_options)
             options.transport = optarg;
         } else if (id == 'a') {
             options.address = optarg;
-        } else if (id == 'r') {
-            options.redis = optarg;
+        } else if (id == 'm') {
+            options.method = optarg;
         } else if (id == 'j') {
             options.json = optarg;
         } else {

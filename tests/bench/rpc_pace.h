@@ -25,7 +25,7 @@ enum {
 struct pace_options {
     const char *transport;
     const char *address; /* path of a socket, or port */
-    const char *redis;   /* its port, where the transport needs it beside `address` */
+    const char *method;  /* of the hub's way */
     const char *json;    /* file to append the row to; NULL = stdout */
     uint32_t in_flight;
     uint32_t rate; /* calls a second; 0 = as many as in_flight allows */

@@ -66,11 +66,10 @@ static bool websocket_open(struct caller *caller)
 /* Ids of calls are those of commands; 1 was connect's, in another sense: it has been answered. */
 static void websocket_call(struct caller *caller, uint64_t id)
 {
-    char command[PAYLOAD_SIZE_MAX + 128];
-    int length =
-        snprintf(command, sizeof(command),
-                 "{\"id\":%" PRIu64 ",\"rpc\":{\"method\":\"bench.v1.echo\",\"data\":%.*s}}", id,
-                 (int)caller->options.size, caller->payload);
+    char command[PAYLOAD_SIZE_MAX + 256];
+    int length = snprintf(command, sizeof(command),
+                          "{\"id\":%" PRIu64 ",\"rpc\":{\"method\":\"%s\",\"data\":%.*s}}", id,
+                          caller->options.method, (int)caller->options.size, caller->payload);
     put_frame(&caller->streams[caller->stream_next], OPCODE_TEXT, command, (size_t)length);
     caller->stream_next = (caller->stream_next + 1) % caller->stream_count;
 }

@@ -7,11 +7,11 @@ session, run by run in turn.
     list       the contract of docs/REDIS.md with a lean caller: Redis without our code
     nats       request/reply over a NATS server with lean callers, queue group
     libnats    the same through its C library with default options; left out when not there
-    module     the hub's rpc module, without sessions: hub to service
-    websocket  the whole way: client, hub, Redis, service and back
+    module     the hub's rpc module, without sessions, to a service on services/core and back
+    websocket  the whole way: client, hub, Redis, such a service and back
 
 Each is loaded with 1, 16 and 256 calls in flight and at a fixed rate; every answer is checked. The
-service is the same lean one for list, module and websocket. CPU times are those of all processes
+services of the others are lean: a loop and nothing else. CPU times are those of all processes
 that take part, the caller included. Nothing is pinned: two cores are what all of them share. The
 rows go to build/bench/rpc.jsonl, one JSON object a line, ending with the summaries. Compare ratios,
 never microseconds of different sessions.
@@ -90,11 +90,21 @@ class Bench:
                            stdout=subprocess.DEVNULL)
         wait_until(lambda: os.path.exists(path), redis, "redis-server")
         service = self.start_service([self.program("bench_rpc_service"), "list", path])
+        core = self.start_core(path)
         self.add("echo", path, redis=redis)
         self.add("list", path, redis=redis, service=service)
-        self.add("module", path, redis=redis, service=service)
+        self.add("module", path, redis=redis, service=core)
         hub, port = self.start_hub(path)
-        self.add("websocket", str(port), hub=hub, redis=redis, service=service)
+        self.add("websocket", str(port), hub=hub, redis=redis, service=core)
+
+    def start_core(self, redis_path):
+        core = self.start([self.program("bench_rpc_core_service"), "serve",
+                           "--redis.address", f"unix://{redis_path}", "--http.port", "0",
+                           "--workers", str(self.options.workers), "--log.level", "error"],
+                          stdout=subprocess.DEVNULL)
+        asks = ["redis-cli", "-s", redis_path, "PUBSUB", "NUMSUB", "wh:rpc:alive:core"]
+        wait_until(lambda: subprocess.check_output(asks).split()[1] == b"1", core, "the service")
+        return core
 
     def start_hub(self, redis_path):
         port = free_port()
@@ -148,7 +158,7 @@ class Bench:
         row_file = os.path.join(self.folder, "row.json")
         many = rate > 0 or in_flight >= CONNECTIONS * 2
         command = [self.program(callers.get(transport, "bench_rpc_caller")),
-                   "--transport", transport, "--address", self.addresses[transport],
+                   "--transport", transport, "--method", "core.v1.echo", "--address", self.addresses[transport],
                    "--in-flight", str(in_flight), "--rate", str(rate),
                    "--milliseconds", str(self.options.milliseconds),
                    "--size", str(self.options.size), "--json", row_file,
@@ -240,6 +250,7 @@ def parse_arguments():
     parser.add_argument("--runs", type=int, default=3, help="of each transport and load (3)")
     parser.add_argument("--milliseconds", type=int, default=2000, help="of a run (2000)")
     parser.add_argument("--size", type=int, default=256, help="payload bytes (256)")
+    parser.add_argument("--workers", type=int, default=1, help="threads of the service (1)")
     parser.add_argument("--transports", nargs="+", choices=TRANSPORTS, default=TRANSPORTS)
     parser.add_argument("--loads", nargs="+", choices=[load[0] for load in LOADS])
     parser.add_argument("--smoke", action="store_true",
