@@ -20,6 +20,7 @@ const SERVICES = {
   python: ['/usr/bin/python3', '-B', path.join(EXAMPLES, 'echo.py')],
   node: ['node', path.join(EXAMPLES, 'echo.mjs')],
 };
+const IN_C = path.join(ROOT, 'build/debug/bin/test_service');
 const OTHERS = [
   { title: 'centrifuge-go', problem: await buildGo(), command: [goProgram] },
   { title: 'centrifuge-python', problem: await installPython(), command: pythonProgram },
@@ -36,15 +37,18 @@ const rejects = (promise, code, temporary) => assert.rejects(promise, (error) =>
 
 // Until it is alive in the eyes of hubs.  stop() lets it drain; its exit status.
 async function startService(context, language) {
+  return startProcess(context, 'echo', SERVICES[language],
+    { REDIS_URL: `redis://127.0.0.1:${context.redis.port}` });
+}
+
+async function startProcess(context, service, [command, ...parameters], environment = {}) {
   const alive = async () => {
-    const out = await context.redis.cli('PUBSUB', 'NUMSUB', 'wh:rpc:alive:echo');
+    const out = await context.redis.cli('PUBSUB', 'NUMSUB', `wh:rpc:alive:${service}`);
     return Number(String(out).split('\n')[1]);
   };
   const others = await alive();
-  const [command, ...parameters] = SERVICES[language];
   const child = spawn(command, parameters, {
-    env: { ...process.env, REDIS_URL: `redis://127.0.0.1:${context.redis.port}` },
-    stdio: 'ignore',
+    env: { ...process.env, ...environment }, stdio: 'ignore',
   });
   const ended = new Promise((resolve) => { child.once('exit', resolve); });
   const stop = () => {
@@ -52,7 +56,7 @@ async function startService(context, language) {
     return ended;
   };
   context.atEnd(stop);
-  await waitFor(`${language} serves`, async () => await alive() === others + 1);
+  await waitFor(`${command} serves`, async () => await alive() === others + 1);
   return { stop };
 }
 
@@ -153,6 +157,42 @@ for (const language of Object.keys(SERVICES)) {
     }
   });
 }
+
+describe('calls to a service in C', () => {
+  const context = useHubs('redis');
+  const start = async () => {
+    const hub = await context.start();
+    await startProcess(context, 'testing', [IN_C, 'serve', '--redis.address',
+      `127.0.0.1:${context.redis.port}`, '--http.port', '0']);
+    return hub;
+  };
+  const sent = { text: 'ü🙂', number: -7 };
+
+  test('each encoding gets what it sent', async () => {
+    const hub = await start();
+    const json = await context.connected(hub.wsUrl);
+    assert.deepEqual((await json.rpc('testing.v1.echo', sent)).data, sent);
+    const protobuf = await context.connected(hub.wsUrl, {}, ProtobufCentrifuge);
+    const { data } = await protobuf.rpc('testing.v1.echo', toBytes(sent));
+    assert.deepEqual(fromBytes(data), sent);
+    const msgpack = await MsgpackClient.connect(hub.wsUrl);
+    context.atEnd(() => msgpack.close());
+    const reply = await msgpack.command({ rpc: { method: 'testing.v1.echo', data: sent } });
+    assert.deepEqual(reply.rpc.data, sent);
+  });
+
+  test('errors come with the codes of the contract', async () => {
+    const hub = await start();
+    const nobody = await context.connected(hub.wsUrl);
+    const ann = await context.connected(hub.wsUrl, { token: makeToken({ sub: 'ann' }) });
+    await rejects(nobody.rpc('testing.v1.echo', []), 107, false);
+    await rejects(nobody.rpc('testing.v1.fail', { code: 404 }), 101, false);
+    await rejects(ann.rpc('things.v1.whoami', {}), 103, false);
+    await assert.rejects(ann.rpc('testing.v1.fail', { code: 409, text: 'used before' }),
+      { code: 409, message: 'used before' });
+    await rejects(ann.rpc('testing.v1.fail', { code: 100, text: 'of the database' }), 100, true);
+  });
+});
 
 describe('two services of one name', () => {
   const context = useHubs('redis');
