@@ -34,6 +34,15 @@ int64_t wh_clock_wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t wh_clock_wall_ns(void)
+{
+    if (is_fake)
+        return fake_wall_ms * 1000000;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 int64_t wh_clock_wall_s(void)
 {
     int64_t ms = wh_clock_wall_ms();

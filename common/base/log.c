@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log_line.h"
+#include "common/base/trace.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -30,6 +31,7 @@ static _Thread_local const char *context_name; /* NULL = none */
 static _Thread_local char context_value[64];
 static _Atomic(wh_log_sink_fn *) sink;
 static _Atomic(void *) sink_user;
+static _Thread_local struct wh_trace thread_trace;
 
 void wh_log_setup(const char *program_name, enum wh_log_format wanted)
 {
@@ -60,6 +62,11 @@ void wh_log_set_context(const char *name, struct wh_slice value)
         memcpy(context_value, value.ptr, len);
     context_value[len] = '\0';
     context_name = len > 0 ? name : NULL;
+}
+
+void wh_log_set_trace(const struct wh_trace *trace)
+{
+    thread_trace = trace && wh_trace_is_valid(trace) ? *trace : (struct wh_trace){0};
 }
 
 bool wh_log_level_parse(const char *name, enum wh_log_level *out_level)
@@ -142,6 +149,11 @@ static void add_head(struct wh_log_line *line,
         add_integer(line, name, instance_value);
     if (context_name)
         add_text(line, context_name, context_value);
+    if (wh_trace_is_valid(&thread_trace)) {
+        char id[WH_TRACE_ID_HEX + 1];
+        wh_trace_id_format(&thread_trace, id);
+        add_text(line, "trace_id", id);
+    }
 }
 
 static void emit(enum wh_log_level level,

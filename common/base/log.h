@@ -47,6 +47,13 @@ void wh_log_set_instance(const char *name, int64_t value);
  * for; name borrowed, of the value at most 63 bytes copied; an empty value: none any more. */
 void wh_log_set_context(const char *name, struct wh_slice value);
 
+/*
+ * The trace that this thread works for, from now on: each of its lines has the field trace_id.
+ * Copied; NULL, or one that is not valid: none.
+ */
+struct wh_trace;
+void wh_log_set_trace(const struct wh_trace *trace);
+
 void wh_log(enum wh_log_level level, const char *module, const char *event, const char *fields, ...)
     WH_PRINTF(4, 5);
 

@@ -17,6 +17,7 @@ static void the_fake_stands_still_until_set_again(void **state)
     assert_int_equal(wh_clock_monotonic_us(), 1234000);
     assert_int_equal(wh_clock_wall_ms(), -1);
     assert_int_equal(wh_clock_wall_s(), -1);
+    assert_int_equal(wh_clock_wall_ns(), -1000000);
     wh_clock_set_fake(0, 1999);
     assert_int_equal(wh_clock_monotonic_ms(), 0);
     assert_int_equal(wh_clock_wall_s(), 1);

@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/base/slice.h"
+#include "common/base/trace.h"
 #include "common/base/utf8.h"
 
 #include <errno.h>
@@ -404,9 +405,31 @@ static void without_a_sink_each_line_is_one_write_to_stdout(void **state)
     close(ends[0]);
 }
 
+static void lines_of_a_traced_thread_name_its_trace(void **state)
+{
+    (void)state;
+    struct wh_trace trace = {.trace_id = {0xab, [15] = 1}, .span_id = {1}};
+    struct wh_trace broken = {.trace_id = {1}};
+    setup(WH_LOG_JSON);
+    wh_log_set_trace(&trace);
+    wh_log(WH_LOG_INFO, "m", "e", "a=%d", 1);
+    json_t *object = parse_last();
+    assert_string_equal(json_string_value(json_object_get(object, "trace_id")),
+                        "ab000000000000000000000000000001");
+    json_decref(object);
+    const struct wh_trace *const none[] = {NULL, &broken};
+    for (int i = 0; i < 2; i++) {
+        wh_log_set_trace(&trace);
+        wh_log_set_trace(none[i]);
+        wh_log(WH_LOG_INFO, "m", "e", "a=%d", 1);
+        assert_null(strstr(last, "trace_id"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_of_a_traced_thread_name_its_trace),
         cmocka_unit_test(a_logfmt_line_has_the_fixed_fields_first),
         cmocka_unit_test(a_json_line_is_one_object),
         cmocka_unit_test(a_thread_says_what_it_works_for_until_it_stops),
