@@ -25,6 +25,7 @@ struct wh_http_request {
     struct wh_list link;
     struct wh_http_client *client;
     CURL *easy;
+    struct curl_slist *headers; /* of a POST */
     struct wh_buf body;
     bool is_too_long;
     wh_http_done_fn *done;
@@ -47,6 +48,7 @@ static void request_free(struct wh_http_request *request)
         curl_multi_remove_handle(request->client->multi, request->easy);
         curl_easy_cleanup(request->easy);
     }
+    curl_slist_free_all(request->headers);
     wh_buf_deinit(&request->body);
     wh_free(request);
 }
@@ -66,6 +68,10 @@ static void report(struct wh_http_request *request, CURLcode code)
 {
     struct wh_http_response response = {.err = to_err(request, code)};
     curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &response.status);
+    curl_off_t retry_after_s = 0;
+    if (curl_easy_getinfo(request->easy, CURLINFO_RETRY_AFTER, &retry_after_s) == CURLE_OK &&
+        retry_after_s > 0)
+        response.retry_after_s = retry_after_s < UINT32_MAX ? (uint32_t)retry_after_s : UINT32_MAX;
     if (response.err == WH_OK)
         response.body = wh_buf_slice(&request->body);
     else if (response.err == WH_ELIMIT)
@@ -266,12 +272,46 @@ static bool configure(struct wh_http_request *request,
            curl_easy_setopt(easy, CURLOPT_PRIVATE, request) == CURLE_OK;
 }
 
-enum wh_err wh_http_get(struct wh_http_client *client,
-                        const char *url,
-                        const struct wh_http_options *options,
-                        wh_http_done_fn *done,
-                        void *user,
-                        struct wh_http_request **out_request)
+bool wh_http_header_is_valid(const char *header)
+{
+    const char *colon = strchr(header, ':');
+    return colon && colon > header && !strpbrk(header, "\r\n");
+}
+
+static bool add_header(struct wh_http_request *request, const char *header)
+{
+    struct curl_slist *longer = curl_slist_append(request->headers, header);
+    if (longer)
+        request->headers = longer;
+    return longer != NULL;
+}
+
+/* "Expect:" is libcurl's way to say that it shall not wait for a "100 Continue". */
+static bool configure_post(struct wh_http_request *request, const struct wh_http_content *content)
+{
+    CURL *easy = request->easy;
+    struct wh_buf type = {0};
+    wh_buf_printf(&type, "Content-Type: %s", content->type);
+    bool is_ok = wh_buf_error(&type) == WH_OK && add_header(request, wh_buf_cstr(&type)) &&
+                 add_header(request, "Expect:");
+    wh_buf_deinit(&type);
+    for (size_t i = 0; is_ok && i < content->header_count; i++)
+        is_ok = add_header(request, content->headers[i]);
+    return is_ok && curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)content->body.len) ==
+               CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS,
+                            content->body.len > 0 ? content->body.ptr : "") == CURLE_OK;
+}
+
+/* `content` NULL: a GET. */
+static enum wh_err start(struct wh_http_client *client,
+                         const char *url,
+                         const struct wh_http_content *content,
+                         const struct wh_http_options *options,
+                         struct wh_http_request **out_request)
 {
     if (!wh_http_url_is_valid(url))
         return WH_EINVAL;
@@ -279,18 +319,51 @@ enum wh_err wh_http_get(struct wh_http_client *client,
     if (!request)
         return WH_ENOMEM;
     request->client = client;
-    request->done = done;
-    request->user = user;
     wh_list_init(&request->link);
     wh_buf_init(&request->body, options->body_bytes_max);
     request->easy = curl_easy_init();
     if (!request->easy || !configure(request, url, options) ||
+        (content && !configure_post(request, content)) ||
         curl_multi_add_handle(client->multi, request->easy) != CURLM_OK) {
         request_free(request);
         return WH_ENOMEM;
     }
     wh_list_push_back(&client->requests, &request->link);
     *out_request = request;
+    return WH_OK;
+}
+
+enum wh_err wh_http_get(struct wh_http_client *client,
+                        const char *url,
+                        const struct wh_http_options *options,
+                        wh_http_done_fn *done,
+                        void *user,
+                        struct wh_http_request **out_request)
+{
+    enum wh_err err = start(client, url, NULL, options, out_request);
+    if (err)
+        return err;
+    (*out_request)->done = done;
+    (*out_request)->user = user;
+    return WH_OK;
+}
+
+enum wh_err wh_http_post(struct wh_http_client *client,
+                         const char *url,
+                         const struct wh_http_content *content,
+                         const struct wh_http_options *options,
+                         wh_http_done_fn *done,
+                         void *user,
+                         struct wh_http_request **out_request)
+{
+    for (size_t i = 0; i < content->header_count; i++)
+        if (!wh_http_header_is_valid(content->headers[i]))
+            return WH_EINVAL;
+    enum wh_err err = start(client, url, content, options, out_request);
+    if (err)
+        return err;
+    (*out_request)->done = done;
+    (*out_request)->user = user;
     return WH_OK;
 }
 

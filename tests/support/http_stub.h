@@ -21,6 +21,7 @@ struct http_stub {
     int port;
     unsigned requests;
     http_stub_answer *answer;
+    struct wh_buf request; /* the last one, whole, with its head */
     struct wh_list connections;
 };
 
@@ -67,13 +68,27 @@ static inline void http_stub_reply(struct http_stub_connection *connection)
     char path[256] = "";
     connection->is_answered = true;
     connection->stub->requests++;
-    sscanf(wh_buf_cstr(&connection->in), "GET %255s", path);
+    sscanf(wh_buf_cstr(&connection->in), "%*7s %255s", path);
+    wh_buf_reset(&connection->stub->request);
+    wh_buf_append_slice(&connection->stub->request, wh_buf_slice(&connection->in));
     connection->stub->answer(connection->stub, path, &connection->out);
     if (connection->out.len == 0)
         return;
     uv_buf_t buf = uv_buf_init(connection->out.ptr, (unsigned)connection->out.len);
     connection->write.data = connection;
     uv_write(&connection->write, (uv_stream_t *)&connection->tcp, &buf, 1, http_stub_on_written);
+}
+
+/* The head, and as much behind it as it says. */
+static inline bool http_stub_is_whole(struct wh_buf *in)
+{
+    const char *text = wh_buf_cstr(in);
+    const char *end = strstr(text, "\r\n\r\n");
+    const char *length = strstr(text, "Content-Length: ");
+    if (!end)
+        return false;
+    size_t body = length && length < end ? strtoul(length + 16, NULL, 10) : 0;
+    return in->len >= (size_t)(end - text) + 4 + body;
 }
 
 static inline void http_stub_on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
@@ -84,7 +99,7 @@ static inline void http_stub_on_read(uv_stream_t *stream, ssize_t count, const u
         return;
     }
     wh_buf_append(&connection->in, buf->base, (size_t)count);
-    if (!connection->is_answered && strstr(wh_buf_cstr(&connection->in), "\r\n\r\n"))
+    if (!connection->is_answered && http_stub_is_whole(&connection->in))
         http_stub_reply(connection);
 }
 
@@ -128,6 +143,7 @@ static inline void http_stub_open(struct http_stub *stub,
 /* The loop has to turn or be deinitialised afterwards. */
 static inline void http_stub_close(struct http_stub *stub)
 {
+    wh_buf_deinit(&stub->request);
     uv_close((uv_handle_t *)&stub->listener, NULL);
     while (!wh_list_is_empty(&stub->connections))
         http_stub_end(WH_CONTAINER_OF(stub->connections.next, struct http_stub_connection, link));

@@ -74,6 +74,8 @@ static void answer(struct http_stub *server, const char *path, struct wh_buf *ou
         wh_buf_append_str(out, "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n");
     else if (strcmp(path, "/missing") == 0)
         http_stub_respond(out, "404 Not Found", WH_SLICE_LITERAL("no"));
+    else if (strcmp(path, "/later") == 0)
+        wh_buf_append_str(out, "HTTP/1.1 503 Later\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
     else if (server->requests == stop_at) /* silence, of which the test is told */
         wh_loop_stop(&loop);
 }
@@ -107,6 +109,7 @@ static struct {
     long status;
     char body[LIMIT + 1];
     char problem[256];
+    uint32_t retry_after_s;
 } seen;
 
 static void on_done(void *user, const struct wh_http_response *response)
@@ -115,6 +118,7 @@ static void on_done(void *user, const struct wh_http_response *response)
     seen.calls++;
     seen.err = response->err;
     seen.status = response->status;
+    seen.retry_after_s = response->retry_after_s;
     snprintf(seen.body, sizeof(seen.body), "%.*s", WH_SLICE_ARGS(response->body));
     snprintf(seen.problem, sizeof(seen.problem), "%s", response->problem ? response->problem : "");
     assert_int_equal(response->err == WH_OK, response->problem == NULL);
@@ -304,6 +308,97 @@ static void a_client_may_be_freed_with_requests_under_way(void **state)
     assert_int_equal(seen.calls, 0);
 }
 
+/* ---- posting ---- */
+
+static struct wh_http_request *post_path(const char *path, const struct wh_http_content *content)
+{
+    const struct wh_http_options options = {
+        .timeout_ms = TIMEOUT_MS, .body_bytes_max = LIMIT, .redirects_max = 3};
+    struct wh_http_request *request = NULL;
+    char url[128];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", stub.port, path);
+    memset(&seen, 0, sizeof(seen));
+    assert_int_equal(wh_http_post(client, url, content, &options, on_done, &seen, &request), WH_OK);
+    assert_int_equal(seen.calls, 0);
+    return request;
+}
+
+static bool stub_saw(const char *text)
+{
+    return strstr(wh_buf_cstr(&stub.request), text) != NULL;
+}
+
+static void a_post_sends_its_headers_and_its_body(void **state)
+{
+    (void)state;
+    char body[] = "{\"a\":1}", header[] = "X-Key: k";
+    const char *headers[] = {header, "X-Other: o"};
+    post_path("/ok", &(struct wh_http_content){wh_slice_from_str(body), "application/json", headers,
+                                               COUNT(headers)});
+    memset(body, 'x', sizeof(body) - 1); /* all of it was copied */
+    memset(header, 'x', sizeof(header) - 1);
+    run();
+    assert_int_equal(seen.err, WH_OK);
+    assert_string_equal(seen.body, "hello");
+    if (strncmp(wh_buf_cstr(&stub.request), "POST /ok HTTP/1.1\r\n", 19) != 0 ||
+        !stub_saw("\r\nContent-Type: application/json\r\n") || !stub_saw("\r\nX-Key: k\r\n") ||
+        !stub_saw("\r\nX-Other: o\r\n") || !stub_saw("\r\n\r\n{\"a\":1}"))
+        fail_msg("%s", wh_buf_cstr(&stub.request));
+}
+
+static void a_large_post_goes_at_once(void **state)
+{
+    (void)state;
+    struct wh_buf body = {0};
+    memset(wh_buf_reserve(&body, 3 << 20), 'y', 3 << 20);
+    wh_buf_commit(&body, 3 << 20);
+    post_path("/ok", &(struct wh_http_content){wh_buf_slice(&body), "text/plain", NULL, 0});
+    run();
+    assert_int_equal(seen.err, WH_OK);
+    assert_true(stub.request.len > body.len);
+    assert_false(stub_saw("Expect:"));
+    wh_buf_deinit(&body);
+    post_path("/ok", &(struct wh_http_content){WH_SLICE_ABSENT, "text/plain", NULL, 0});
+    run();
+    assert_true(stub_saw("Content-Length: 0\r\n"));
+}
+
+static void a_post_follows_no_redirect(void **state)
+{
+    (void)state;
+    post_path("/hops/1", &(struct wh_http_content){WH_SLICE_LITERAL("a"), "text/plain", NULL, 0});
+    run();
+    assert_int_equal(seen.err, WH_OK);
+    assert_int_equal(seen.status, 302);
+    assert_int_equal(stub.requests, 1);
+}
+
+static void how_long_to_wait_is_told(void **state)
+{
+    (void)state;
+    post_path("/later", &(struct wh_http_content){WH_SLICE_LITERAL("a"), "text/plain", NULL, 0});
+    run();
+    assert_int_equal(seen.status, 503);
+    assert_int_equal(seen.retry_after_s, 7);
+    start_path("/ok", TIMEOUT_MS);
+    run();
+    assert_int_equal(seen.retry_after_s, 0);
+}
+
+static void a_header_that_is_none_is_not_sent(void **state)
+{
+    (void)state;
+    static const char *const broken[] = {"", "a", ":a", "a: b\r\nc: d", "a: b\n"};
+    const struct wh_http_options options = {.timeout_ms = 1, .body_bytes_max = 1};
+    struct wh_http_request *request = NULL;
+    for (size_t i = 0; i < COUNT(broken); i++) {
+        const struct wh_http_content content = {WH_SLICE_ABSENT, "a/b", &broken[i], 1};
+        if (wh_http_post(client, "http://127.0.0.1:1/", &content, &options, on_done, &seen,
+                         &request) != WH_EINVAL)
+            fail_msg("'%s'", broken[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +413,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cancelled_request_never_calls_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_client_may_be_freed_with_requests_under_way, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_post_sends_its_headers_and_its_body, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_large_post_goes_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_post_follows_no_redirect, setup, teardown),
+        cmocka_unit_test_setup_teardown(how_long_to_wait_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_header_that_is_none_is_not_sent, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
