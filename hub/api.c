@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/protocol/codec.h"
 #include "common/protocol/json.h"
+#include "hub/tracing.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -225,6 +226,7 @@ void api_pump_one_done(struct api_pump *pump)
 struct http_call {
     struct api_call call;
     struct http_exchange *exchange;
+    struct tracing_scope scope;
 };
 
 unsigned api_status(enum wh_code code)
@@ -281,6 +283,9 @@ static void on_finished(struct api_call *call)
 {
     struct http_call *http = WH_CONTAINER_OF(call, struct http_call, call);
     struct http_exchange *exchange = http->exchange;
+    if (call->code != WH_NO_ERROR)
+        tracing_fail_scope(&http->scope, call->code);
+    tracing_end(call->node, &http->scope);
     if (call->is_unreadable) {
         http_respond_status(&exchange->response, 400);
         exchange->response.is_last = true; /* who knows where the next request begins */
@@ -291,6 +296,17 @@ static void on_finished(struct api_call *call)
     api_call_deinit(call);
     wh_free(http);
     http_respond(exchange);
+}
+
+/* The server API is traced on request: backends that publish a lot have spans of their own. */
+static void begin_trace(struct http_call *http, const char *method)
+{
+    const struct node *node = http->call.node;
+    char name[64];
+    if (!node->tracing || !node->config->opentelemetry.api)
+        return;
+    snprintf(name, sizeof(name), "api %s", method);
+    tracing_begin_http(node, &http->exchange->request, wh_slice_from_str(name), &http->scope);
 }
 
 void api_handle(struct node *node, struct http_exchange *exchange)
@@ -304,6 +320,7 @@ void api_handle(struct node *node, struct http_exchange *exchange)
     }
     http->exchange = exchange;
     http->call.node = node;
+    begin_trace(http, method->name);
     http->call.finished = on_finished;
     api_call_start(&http->call, method, exchange->request.body);
 }

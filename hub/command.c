@@ -30,6 +30,7 @@ struct pending *pending_new(struct session *session,
     pending->kind = kind;
     pending->id = id;
     pending->answer = answer;
+    pending->scope = tracing_take(session->node);
     wh_list_push_back(&session->pending, &pending->link);
     session->pending_count++;
     return pending;
@@ -40,6 +41,7 @@ void pending_drop(struct pending *pending)
     if (pending->session) {
         wh_list_remove(&pending->link);
         pending->session->pending_count--;
+        tracing_end(pending->session->node, &pending->scope);
         pending->session = NULL;
         if (pending->clean_up)
             pending->clean_up(pending);
@@ -66,11 +68,14 @@ void pending_done(struct pending *pending, enum wh_code code)
 
 void command_settle(struct session *session)
 {
+    struct tracing_scope outer;
     while (!wh_list_is_empty(&session->pending)) {
         struct pending *head = WH_CONTAINER_OF(session->pending.next, struct pending, link);
         if (!head->is_done)
             break;
+        tracing_enter(session->node, &head->scope, &outer);
         head->answer(session, head);
+        tracing_leave(session->node, &outer);
         if (wh_list_is_empty(&session->pending)) /* the answer closed the session */
             break;
         pending_drop(head);
@@ -90,10 +95,12 @@ void command_abandon(struct session *session)
 
 void command_fail(struct session *session, uint32_t id, enum wh_code code)
 {
-    if (wh_code_is_disconnect(code))
+    if (wh_code_is_disconnect(code)) {
+        tracing_failed(session->node, code);
         session_close(session, code);
-    else
+    } else {
         session_reply_error(session, id, code);
+    }
 }
 
 static void answer_error(struct session *session, struct pending *pending)
@@ -186,22 +193,23 @@ struct command_row {
     size_t request; /* offset of the request pointer in struct wh_command */
     command_handler *handle;
     enum rate_class rate;
+    const char *traced; /* its name in traces; NULL = it is too small for one */
 };
 
 /* If a client sets several requests the first in this order counts. */
 static const struct command_row commands[] = {
-    {offsetof(struct wh_command, connect), command_connect, RATE_CONNECT},
-    {offsetof(struct wh_command, subscribe), command_subscribe, RATE_SUBSCRIBE},
-    {offsetof(struct wh_command, unsubscribe), command_unsubscribe, RATE_OTHER},
-    {offsetof(struct wh_command, publish), command_publish, RATE_PUBLISH},
-    {offsetof(struct wh_command, presence), command_presence, RATE_OTHER},
-    {offsetof(struct wh_command, presence_stats), command_presence_stats, RATE_OTHER},
-    {offsetof(struct wh_command, history), command_history, RATE_OTHER},
-    {offsetof(struct wh_command, rpc), command_rpc, RATE_RPC},
-    {offsetof(struct wh_command, send), handle_send, RATE_OTHER},
-    {offsetof(struct wh_command, refresh), command_refresh, RATE_OTHER},
-    {offsetof(struct wh_command, sub_refresh), command_sub_refresh, RATE_OTHER},
-    {offsetof(struct wh_command, ping), handle_ping, RATE_OTHER},
+    {offsetof(struct wh_command, connect), command_connect, RATE_CONNECT, "connect"},
+    {offsetof(struct wh_command, subscribe), command_subscribe, RATE_SUBSCRIBE, "subscribe"},
+    {offsetof(struct wh_command, unsubscribe), command_unsubscribe, RATE_OTHER, NULL},
+    {offsetof(struct wh_command, publish), command_publish, RATE_PUBLISH, "publish"},
+    {offsetof(struct wh_command, presence), command_presence, RATE_OTHER, NULL},
+    {offsetof(struct wh_command, presence_stats), command_presence_stats, RATE_OTHER, NULL},
+    {offsetof(struct wh_command, history), command_history, RATE_OTHER, NULL},
+    {offsetof(struct wh_command, rpc), command_rpc, RATE_RPC, "rpc"},
+    {offsetof(struct wh_command, send), handle_send, RATE_OTHER, NULL},
+    {offsetof(struct wh_command, refresh), command_refresh, RATE_OTHER, NULL},
+    {offsetof(struct wh_command, sub_refresh), command_sub_refresh, RATE_OTHER, NULL},
+    {offsetof(struct wh_command, ping), handle_ping, RATE_OTHER, NULL},
 };
 
 static const struct command_row *find_row(const struct wh_command *command)
@@ -321,5 +329,10 @@ void command_execute(struct session *session, const struct wh_command *command)
         refuse_rate(session, command, row);
         return;
     }
+    struct tracing_scope outer;
+    struct node *node = session->node;
+    bool is_traced = tracing_begin_command(session, row->traced, command->connect, &outer);
     row->handle(session, command);
+    if (is_traced)
+        tracing_end_command(node, &outer);
 }

@@ -6,6 +6,7 @@
 #include "hub/command.h"
 #include "hub/session.h"
 #include "hub/subscribe.h"
+#include "hub/tracing.h"
 
 enum { PENDING_EPOCH_MAX = 64 };
 
@@ -26,6 +27,8 @@ struct pending {
     struct wh_list link; /* session->pending */
     enum pending_kind kind;
     uint32_t id;
+    struct tracing_scope scope; /* what it is a part of; its span is ours */
+    struct wh_span *part; /* what the broker does for it, while it does; NULL = not recorded */
     bool is_done;
     bool in_broker;                      /* a broker callback still comes */
     enum wh_code code;                   /* once done */

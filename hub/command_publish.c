@@ -47,6 +47,10 @@ static void on_published(void *user, enum wh_err err, const struct broker_positi
 {
     struct pending *pending = user;
     (void)position;
+    if (err)
+        wh_span_fail(pending->part, wh_slice_from_str(wh_err_text(err)));
+    wh_span_end(pending->part);
+    pending->part = NULL;
     if (pending_returned(pending))
         pending_done(pending, err ? WH_ERROR_INTERNAL : WH_NO_ERROR);
 }
@@ -80,6 +84,8 @@ void command_publish(struct session *session, const struct wh_command *command)
         .meta_ttl_ms = channel_meta_ttl_ms(node->config, options),
     };
     pending->in_broker = true;
+    pending->part = tracing_part(node, WH_SPAN_PRODUCER, WH_SLICE_LITERAL("publish"));
+    wh_span_text(pending->part, "messaging.destination.name", request->channel);
     node->broker->ops->publish(node->broker, request->channel, &pub, &publish_options, on_published,
                                pending);
 }

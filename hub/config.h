@@ -13,6 +13,7 @@
 #include "common/base/buf.h"
 #include "common/base/log.h"
 #include "common/config/load.h"
+#include "common/io/otlp_setup.h"
 
 enum engine_type { ENGINE_MEMORY, ENGINE_REDIS };
 enum recovery_mode { RECOVERY_STREAM, RECOVERY_CACHE };
@@ -249,6 +250,11 @@ struct config {
         bool enabled; /* serve the demo page at / and /demo */
         char *dir;    /* where its files are */
     } demo;
+
+    struct {
+        struct wh_otlp_config exporter; /* enabled, endpoint, sample_ratio, headers */
+        bool api;                       /* spans for the server API, too */
+    } opentelemetry;
 
     uint64_t workers; /* 0 = one per core with redis, one with memory */
 

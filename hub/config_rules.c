@@ -460,6 +460,14 @@ static void check_boundaries(const struct scope *scope, const struct config *con
     }
 }
 
+static void check_opentelemetry(const struct scope *scope, const struct config *config)
+{
+    const char *name;
+    const char *problem = wh_otlp_config_check(&config->opentelemetry.exporter, &name);
+    if (problem)
+        report(scope, WH_CONFIG_ERROR, name, NULL, problem);
+}
+
 void config_check_rules(struct wh_config_loader *loader)
 {
     const struct config *config = loader->set.target;
@@ -475,4 +483,5 @@ void config_check_rules(struct wh_config_loader *loader)
     check_boundaries(&whole, config);
     check_channels(&whole, config);
     config_check_rpc(loader);
+    check_opentelemetry(&whole, config);
 }

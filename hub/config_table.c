@@ -23,6 +23,7 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
 
 /* Where a row's member is: in the config, or in the options of a channel. */
 #define AT(member)           offsetof(struct config, member)
+#define AT_OTLP(member)      offsetof(struct config, opentelemetry.exporter.member)
 #define AT_TOKEN(member)     offsetof(struct config, client.token.member)
 #define AT_SUB_TOKEN(member) offsetof(struct config, client.subscription_token.member)
 #define AT_PLAIN(member)     offsetof(struct config, channel.without_namespace.member)
@@ -375,6 +376,10 @@ static const struct wh_option rows[] = {
     ROW("log.format", ENUM, 0, AT(log.format),
         "`auto` is logfmt on a terminal and JSON elsewhere.", .choices = format_names),
 
+    WH_OTLP_OPTION_ROWS(AT_OTLP),
+    ROW("opentelemetry.api", BOOL, 0, AT(opentelemetry.api),
+        "Record calls of the server API as well."),
+
     ROW("demo.enabled", BOOL, 0, AT(demo.enabled), "Serve the demo page at `/` and `/demo`."),
     ROW("demo.dir", STRING, 0, AT(demo.dir), "The folder of its files; needed when it is enabled."),
 
@@ -455,7 +460,6 @@ static const char *const foreign_names[] = {
     "map_broker",
     "nats",
     "node",
-    "opentelemetry",
     "pid_file",
     "presence_manager",
     "prometheus",

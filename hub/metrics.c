@@ -70,6 +70,10 @@ enum family_type { GAUGE, COUNTER, COUNTER_US };
     X(RPC_INVALID_REPLIES, "rpc_invalid_replies_total", COUNTER,                                   \
       "Messages from services that could not be read.")                                            \
     X(CONFIG_RELOAD, "config_reload_total", COUNTER, "Configuration reloads.")                     \
+    X(TRACE_SPANS_EXPORTED, "trace_spans_exported_total", COUNTER,                                 \
+      "Spans that the collector took.")                                                            \
+    X(TRACE_SPANS_DROPPED, "trace_spans_dropped_total", COUNTER,                                   \
+      "Spans lost: no room, no memory, or a collector that refused them or stayed away.")          \
     X(LOOP_TURNS, "loop_turns_total", COUNTER, "Turns of the event loops.")                        \
     X(LOOP_BUSY, "loop_busy_seconds_total", COUNTER_US, "Time the event loops spent working.")     \
     X(WORKER_RESTARTS, "worker_restarts_total", COUNTER, "Workers that ended and were replaced.")

@@ -59,6 +59,8 @@
     X(METRIC_RPC_INVALID_REPLIES, RPC_INVALID_REPLIES, "")                                         \
     X(METRIC_CONFIG_RELOADS_OK, CONFIG_RELOAD, "outcome=\"ok\"")                                   \
     X(METRIC_CONFIG_RELOADS_FAILED, CONFIG_RELOAD, "outcome=\"failed\"")                           \
+    X(METRIC_TRACE_SPANS_EXPORTED, TRACE_SPANS_EXPORTED, "")                                       \
+    X(METRIC_TRACE_SPANS_DROPPED, TRACE_SPANS_DROPPED, "")                                         \
     X(METRIC_LOOP_TURNS, LOOP_TURNS, "")                                                           \
     X(METRIC_LOOP_BUSY_US, LOOP_BUSY, "") /* counted in microseconds, shown in seconds */          \
     X(METRIC_WORKER_RESTARTS, WORKER_RESTARTS, "")

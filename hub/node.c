@@ -21,6 +21,7 @@
 #include "hub/revocations.h"
 #include "hub/rpc.h"
 #include "hub/session.h"
+#include "hub/tracing.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -278,6 +279,8 @@ enum wh_err node_init_with(struct node *node,
     wh_loop_at_turn_end(loop, &node->at_turn_end); /* before the broker's own: it writes last */
     err = make_ping_frames(node);
     if (err == WH_OK)
+        err = tracing_start(node, out_problem);
+    if (err == WH_OK)
         err = revocations_new(loop, config->engine.type != ENGINE_REDIS, &node->revocations);
     if (err == WH_OK)
         err = rates_new(metrics, &node->rates);
@@ -328,6 +331,7 @@ void node_close(struct node *node, void (*closed)(void *user), void *user)
     close_sessions(node, WH_DISCONNECT_SHUTDOWN);
     node->presence->ops->close(node->presence);
     jwks_pool_close(node->jwks);
+    tracing_close(node);
     rpc_close(node->rpc, on_rpc_closed, node);
 }
 
@@ -340,6 +344,7 @@ void node_deinit(struct node *node)
     registry_deinit(&node->registry);
     for (int i = 0; i < WH_ENCODING_COUNT; i++)
         wh_frame_unref(node->ping_frames[i]);
+    tracing_free(node);
     wh_arena_deinit(&node->arena);
     wh_buf_deinit(&node->scratch);
     wh_buf_deinit(&node->replies);

@@ -17,6 +17,7 @@
 #include "hub/registry.h"
 
 struct session;
+struct tracing;
 
 /* A session with commands in flight is spared this long past drain.spread. */
 enum { DRAIN_GRACE_MS = 2500 };
@@ -45,6 +46,7 @@ struct node {
     struct control *control;
     struct revocations *revocations;
     struct rates *rates;
+    struct tracing *tracing; /* NULL = off */
     bool broker_is_up;
     char broker_reason[128]; /* why it is down */
     uint64_t broker_down_since_ms;

@@ -30,6 +30,7 @@
 #include "hub/pem_file.h"
 #include "hub/server_http.h"
 #include "hub/session.h"
+#include "hub/tracing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,7 @@ enum {
     HEADER_POOL = 8192,       /* requests being parsed at once */
     ACCEPT_PAUSE_MS = 100,    /* out of descriptors: wait for some to come back */
     CLOSE_REASON_MAX = 123,   /* of a control frame of 125 bytes */
+    HEADER_TRACE_MAX = 256,   /* bytes of a traceparent; today's have 55 */
     CLOSE_ANSWER_MS = 1000,   /* for the peer's close frame after ours */
 };
 
@@ -290,6 +292,18 @@ static enum wh_encoding choose_encoding(struct lws *wsi)
     return encoding;
 }
 
+/* The context of the page, or of the proxy, that opens the connection. */
+static void read_trace(const struct connection *connection)
+{
+    static const char name[] = "traceparent:";
+    char value[HEADER_TRACE_MAX];
+    if (!tracing_tracer(connection->server->node))
+        return;
+    int len = lws_hdr_custom_copy(connection->wsi, value, sizeof(value), name, sizeof(name) - 1);
+    if (len > 0)
+        tracing_keep_origin(connection->session, wh_slice(value, (size_t)len));
+}
+
 static int on_established(struct server *server, struct lws *wsi)
 {
     char peer[48] = "";
@@ -309,6 +323,7 @@ static int on_established(struct server *server, struct lws *wsi)
         wh_free(connection);
         return -1;
     }
+    read_trace(connection);
     lws_set_opaque_user_data(wsi, connection);
     server->connection_count++;
     metrics_add(server->node->metrics,

@@ -18,6 +18,7 @@
 #include "hub/command.h"
 #include "hub/identity.h"
 #include "hub/subscribe.h"
+#include "hub/tracing.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -200,6 +201,7 @@ void session_transport_closed(struct session *session)
     identity_free(session->identity);
     wh_free(session->rates);
     wh_free(session->close_reason);
+    wh_free(session->trace);
     wh_free(session);
 }
 
@@ -386,6 +388,7 @@ void session_push(struct session *session, const struct wh_push *push)
 void session_reply_error(struct session *session, uint32_t id, enum wh_code code)
 {
     metrics_count_code(session->node->metrics, METRIC_REPLY_ERRORS, code);
+    tracing_failed(session->node, code);
     struct wh_error_reply error = {
         .code = code,
         .message = wh_slice_from_str(wh_code_text(code)),

@@ -9,6 +9,7 @@
 #define HUB_SESSION_H
 
 #include "common/base/frame.h"
+#include "common/base/trace.h"
 #include "common/base/wheel.h"
 #include "common/protocol/codes.h"
 #include "hub/node.h"
@@ -66,6 +67,7 @@ struct session {
     struct wh_payload conn_info; /* bytes owned */
     struct identity *identity;   /* owned; NULL: the token has neither roles nor meta */
     struct rate_buckets *rates;  /* owned; NULL until a limit per connection is set */
+    struct wh_trace *trace;      /* owned; the context that the client brought, NULL = none */
     char peer[48];               /* remote address, for the log */
 };
 

@@ -124,6 +124,28 @@ static size_t copy_text(char *out, size_t max, struct wh_slice text)
     return len;
 }
 
+/* A span at `trace`; NULL when that is not sampled, or no memory is left. */
+static struct wh_span *span_new(struct wh_tracer *tracer,
+                                const struct wh_trace *trace,
+                                enum wh_span_kind kind,
+                                struct wh_slice name)
+{
+    if (!wh_trace_is_sampled(trace))
+        return NULL;
+    struct wh_span *span = wh_calloc(1, sizeof(*span));
+    if (!span) {
+        count_dropped(tracer);
+        return NULL;
+    }
+    span->tracer = tracer;
+    span->trace = *trace;
+    span->kind = kind;
+    span->start_ns = (uint64_t)wh_clock_wall_ns();
+    span->started_us = wh_clock_monotonic_us();
+    copy_text(span->name, WH_SPAN_NAME_MAX, name);
+    return span;
+}
+
 struct wh_span *wh_span_start(struct wh_tracer *tracer,
                               const struct wh_trace *parent,
                               enum wh_span_kind kind,
@@ -138,20 +160,27 @@ struct wh_span *wh_span_start(struct wh_tracer *tracer,
         return NULL;
     }
     wh_trace_continue(&from, tracer->ratio, out_trace);
-    if (!wh_trace_is_sampled(out_trace))
-        return NULL;
-    struct wh_span *span = wh_calloc(1, sizeof(*span));
-    if (!span) {
-        count_dropped(tracer);
+    struct wh_span *span = span_new(tracer, out_trace, kind, name);
+    if (span)
+        memcpy(span->parent_id, from.span_id, sizeof(span->parent_id));
+    return span;
+}
+
+struct wh_span *wh_span_start_linked(struct wh_tracer *tracer,
+                                     const struct wh_trace *other,
+                                     enum wh_span_kind kind,
+                                     struct wh_slice name,
+                                     struct wh_trace *out_trace)
+{
+    if (!tracer) {
+        *out_trace = (struct wh_trace){0};
         return NULL;
     }
-    span->tracer = tracer;
-    span->trace = *out_trace;
-    memcpy(span->parent_id, from.span_id, sizeof(span->parent_id));
-    span->kind = kind;
-    span->start_ns = (uint64_t)wh_clock_wall_ns();
-    span->started_us = wh_clock_monotonic_us();
-    copy_text(span->name, WH_SPAN_NAME_MAX, name);
+    if (!other || !wh_trace_is_valid(other))
+        return wh_span_start(tracer, NULL, kind, name, out_trace);
+    wh_trace_begin(wh_trace_is_sampled(other) ? 1 : 0, out_trace);
+    struct wh_span *span = span_new(tracer, out_trace, kind, name);
+    wh_span_link(span, other);
     return span;
 }
 

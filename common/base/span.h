@@ -107,6 +107,17 @@ struct wh_span *wh_span_start(struct wh_tracer *tracer,
                               struct wh_slice name,
                               struct wh_trace *out_trace);
 
+/*
+ * The same at the beginning of a new trace, which takes over the decision of `other` (NULL or not
+ * valid: the tracer's ratio decides) and is linked to it: for one of many pieces of work on behalf
+ * of something that lives long.  Without a tracer `*out_trace` is not valid.
+ */
+struct wh_span *wh_span_start_linked(struct wh_tracer *tracer,
+                                     const struct wh_trace *other,
+                                     enum wh_span_kind kind,
+                                     struct wh_slice name,
+                                     struct wh_trace *out_trace);
+
 /* Values are copied, text as far as it fits. */
 void wh_span_text(struct wh_span *span, const char *key, struct wh_slice value);
 void wh_span_number(struct wh_span *span, const char *key, int64_t value);

@@ -99,6 +99,35 @@ static void who_is_not_sampled_gets_a_context_and_no_span(void **state)
     wh_tracer_free(tracer);
 }
 
+static void a_linked_span_begins_a_trace_with_the_others_decision(void **state)
+{
+    (void)state;
+    for (uint8_t flags = 0; flags <= WH_TRACE_SAMPLED; flags++) {
+        struct wh_tracer *tracer = new_tracer(flags ? 0 : 1, CAPACITY);
+        static const uint8_t no_parent[WH_SPAN_ID_BYTES];
+        struct wh_trace other, trace;
+        wh_trace_begin(1, &other);
+        other.flags = flags;
+        struct wh_span *span =
+            wh_span_start_linked(tracer, &other, WH_SPAN_SERVER, WH_SLICE_LITERAL("a"), &trace);
+        assert_true(wh_trace_is_valid(&trace));
+        assert_memory_not_equal(trace.trace_id, other.trace_id, WH_TRACE_ID_BYTES);
+        assert_int_equal(span != NULL, flags);
+        if (span) {
+            assert_memory_equal(&span->link, &other, sizeof(other));
+            assert_memory_equal(span->parent_id, no_parent, sizeof(no_parent));
+        }
+        wh_span_free(span);
+        span = wh_span_start_linked(tracer, NULL, WH_SPAN_SERVER, WH_SLICE_LITERAL("a"), &trace);
+        assert_int_equal(span == NULL, flags); /* the ratio */
+        wh_span_free(span);
+        assert_null(
+            wh_span_start_linked(NULL, &other, WH_SPAN_SERVER, WH_SLICE_LITERAL("a"), &trace));
+        assert_false(wh_trace_is_valid(&trace));
+        wh_tracer_free(tracer);
+    }
+}
+
 static void what_does_not_fit_the_ring_is_dropped_and_counted(void **state)
 {
     (void)state;
@@ -231,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_span_says_what_was_done_when_and_for_whom),
         cmocka_unit_test(without_a_tracer_a_context_goes_through_and_nothing_is_made),
         cmocka_unit_test(who_is_not_sampled_gets_a_context_and_no_span),
+        cmocka_unit_test(a_linked_span_begins_a_trace_with_the_others_decision),
         cmocka_unit_test(what_does_not_fit_the_ring_is_dropped_and_counted),
         cmocka_unit_test(names_values_and_their_number_are_bounded),
         cmocka_unit_test(half_full_is_told_once_each_time),
