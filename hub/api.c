@@ -284,7 +284,7 @@ static void on_finished(struct api_call *call)
     struct http_call *http = WH_CONTAINER_OF(call, struct http_call, call);
     struct http_exchange *exchange = http->exchange;
     if (call->code != WH_NO_ERROR)
-        tracing_fail_scope(&http->scope, call->code);
+        tracing_fail_scope(&http->scope, call->code, WH_SLICE_ABSENT);
     tracing_end(call->node, &http->scope);
     if (call->is_unreadable) {
         http_respond_status(&exchange->response, 400);

@@ -96,7 +96,7 @@ void command_abandon(struct session *session)
 void command_fail(struct session *session, uint32_t id, enum wh_code code)
 {
     if (wh_code_is_disconnect(code)) {
-        tracing_failed(session->node, code);
+        tracing_failed(session->node, code, WH_SLICE_ABSENT);
         session_close(session, code);
     } else {
         session_reply_error(session, id, code);

@@ -15,10 +15,12 @@ struct session_call {
     struct wh_list link; /* session->calls */
     struct session *session;
     uint32_t id; /* of the command */
+    struct tracing_scope scope;
 };
 
 static void call_free(struct session_call *call)
 {
+    tracing_end(call->session->node, &call->scope);
     wh_list_remove(&call->link);
     call->session->call_count--;
     wh_free(call);
@@ -32,6 +34,7 @@ static void reply_error(struct session *session, uint32_t id, const struct rpc_o
         .temporary = outcome->temporary,
     };
     metrics_count_code(session->node->metrics, METRIC_REPLY_ERRORS, outcome->code);
+    tracing_failed(session->node, outcome->code, outcome->message);
     session_reply(session, &(struct wh_reply){.id = id, .error = &error});
 }
 
@@ -40,14 +43,19 @@ static void on_done(struct gateway_call *base, const struct rpc_outcome *outcome
     struct session_call *call = WH_CONTAINER_OF(base, struct session_call, base);
     struct session *session = call->session;
     struct wh_rpc_result result = {.data = outcome->data};
+    struct tracing_scope scope = call->scope, outer;
     uint32_t id = call->id;
+    call->scope.span = NULL; /* it ends behind the reply */
     call_free(call);
+    tracing_enter(session->node, &scope, &outer);
     if (outcome->code)
         reply_error(session, id, outcome);
     else if (outcome->data.bytes.len >= session->node->config->client.queue_max_size)
         session_reply_error(session, id, WH_ERROR_INTERNAL); /* it would close the connection */
     else if (session_try_reply(session, &(struct wh_reply){.id = id, .rpc = &result}))
         session_reply_error(session, id, WH_ERROR_INTERNAL); /* bytes to a JSON client */
+    tracing_leave(session->node, &outer);
+    tracing_end(session->node, &scope);
 }
 
 void command_abandon_calls(struct session *session)
@@ -70,8 +78,9 @@ static struct wh_payload params_of(const struct session *session, struct wh_payl
 
 static enum wh_code start(struct session *session,
                           const struct wh_rpc_request *asked,
-                          struct gateway_call *call)
+                          struct session_call *call)
 {
+    char traceparent[WH_TRACEPARENT_LEN + 1];
     uint64_t wait_ms; /* the SDKs have a backoff of their own */
     struct gateway_caller caller = {
         .user = session->user->id,
@@ -81,8 +90,10 @@ static enum wh_code start(struct session *session,
         .rates = &session->rates,
     };
     struct gateway_request request = {.method = asked->method,
-                                      .params = params_of(session, asked->data)};
-    return gateway_start(session->node, &caller, &request, call, &wait_ms);
+                                      .params = params_of(session, asked->data),
+                                      .traceparent =
+                                          tracing_traceparent(&call->scope, traceparent)};
+    return gateway_start(session->node, &caller, &request, &call->base, &wait_ms);
 }
 
 void command_rpc(struct session *session, const struct wh_command *command)
@@ -100,10 +111,12 @@ void command_rpc(struct session *session, const struct wh_command *command)
     call->base.done = on_done;
     call->session = session;
     call->id = command->id;
+    call->scope = tracing_take(node);
     wh_list_push_back(&session->calls, &call->link);
     session->call_count++;
-    enum wh_code code = start(session, command->rpc, &call->base);
+    enum wh_code code = start(session, command->rpc, call);
     if (code != WH_NO_ERROR) {
+        tracing_fail_scope(&call->scope, code, WH_SLICE_ABSENT);
         call_free(call);
         session_reply_error(session, command->id, code);
     }

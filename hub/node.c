@@ -164,6 +164,8 @@ static enum wh_err start_links(struct node *node, node_broker_maker *make_broker
         err = rpc_new(node->loop, node->config, node->id, node->metrics, &node->rpc);
         if (err)
             node->presence->ops->close(node->presence);
+        else
+            rpc_use_tracer(node->rpc, tracing_tracer(node));
     }
     if (err)
         node->broker->ops->close(node->broker, on_broker_gone, NULL);
@@ -317,6 +319,7 @@ static void close_sessions(struct node *node, uint32_t code)
 static void on_rpc_closed(void *user)
 {
     struct node *node = user;
+    tracing_close(node); /* the last calls have ended */
     node->broker->ops->close(node->broker, node->closed, node->closed_user);
 }
 
@@ -331,7 +334,6 @@ void node_close(struct node *node, void (*closed)(void *user), void *user)
     close_sessions(node, WH_DISCONNECT_SHUTDOWN);
     node->presence->ops->close(node->presence);
     jwks_pool_close(node->jwks);
-    tracing_close(node);
     rpc_close(node->rpc, on_rpc_closed, node);
 }
 

@@ -75,6 +75,7 @@ static void detach(struct rpc_call *call,
 static void call_free(struct rpc_call *call)
 {
     call->rpc->call_count--;
+    wh_span_end(call->span);
     if (call->kept) {
         wh_arena_deinit(&call->kept->arena);
         wh_free(call->kept);
@@ -103,6 +104,10 @@ void rpc_call_finish(struct rpc_call *call,
 {
     struct rpc_waiter *waiter = call->waiter;
     detach(call, verdict, metrics_rpc_outcome_of(outcome->code));
+    if (outcome->code) {
+        wh_span_number(call->span, "wirehub.error.code", outcome->code);
+        wh_span_fail(call->span, outcome->message);
+    }
     call_free(call);
     waiter->call = NULL;
     waiter->done(waiter, outcome);
@@ -143,6 +148,7 @@ void rpc_cancel(struct rpc_waiter *waiter)
     if (call->state == CALL_SENT)
         rpc_send_cancel(call);
     detach(call, BREAKER_NO_VERDICT, METRICS_RPC_CANCELLED);
+    wh_span_fail(call->span, WH_SLICE_LITERAL("cancelled"));
     call_free(call);
 }
 
@@ -308,6 +314,33 @@ void rpc_call_resume(struct rpc_call *call)
     route(call, &call->kept->request);
 }
 
+/* The service is asked in the name of the call's own span, or of its caller's when there is none.
+ */
+static struct rpc_request begin_trace(struct rpc_call *call,
+                                      const struct rpc_request *request,
+                                      char *traceparent)
+{
+    struct rpc_request traced = *request;
+    struct wh_trace parent, trace;
+    struct wh_buf name = {0};
+    bool has_parent = wh_trace_parse(request->traceparent, &parent) == WH_OK;
+    if (call->rpc->tracer)
+        wh_buf_printf(&name, "rpc %.*s", WH_SLICE_ARGS(request->method));
+    call->span = wh_span_start(call->rpc->tracer, has_parent ? &parent : NULL, WH_SPAN_CLIENT,
+                               wh_buf_slice(&name), &trace);
+    wh_buf_deinit(&name);
+    wh_span_text(call->span, "rpc.system", WH_SLICE_LITERAL("wirehub"));
+    wh_span_text(call->span, "rpc.method", request->method);
+    traced.traceparent = traced.tracestate = WH_SLICE_ABSENT;
+    if (wh_trace_is_valid(&trace)) {
+        wh_trace_format(&trace, traceparent);
+        traced.traceparent = wh_slice(traceparent, WH_TRACEPARENT_LEN);
+    }
+    if (has_parent)
+        traced.tracestate = wh_trace_state(request->tracestate);
+    return traced;
+}
+
 void rpc_start(struct rpc *rpc, const struct rpc_request *request, struct rpc_waiter *waiter)
 {
     struct rpc_call *call = rpc_alloc(sizeof(*call));
@@ -319,6 +352,12 @@ void rpc_start(struct rpc *rpc, const struct rpc_request *request, struct rpc_wa
     wh_timer_init(&call->deadline, on_deadline);
     waiter->call = call;
     rpc->call_count++;
+    char traceparent[WH_TRACEPARENT_LEN + 1];
+    struct rpc_request traced;
+    if (rpc->tracer || request->traceparent.len > 0) {
+        traced = begin_trace(call, request, traceparent);
+        request = &traced;
+    }
     if (rpc->commands == NULL)
         rpc_call_end(call, WH_ERROR_NOT_AVAILABLE);
     else if (rpc->call_count > RPC_CALLS_MAX)
@@ -444,6 +483,11 @@ enum wh_err rpc_new(struct wh_loop *loop,
     }
     *out_rpc = rpc;
     return WH_OK;
+}
+
+void rpc_use_tracer(struct rpc *rpc, struct wh_tracer *tracer)
+{
+    rpc->tracer = tracer;
 }
 
 void rpc_use_config(struct rpc *rpc, const struct config *config)

@@ -27,6 +27,7 @@
 struct rpc;
 struct rpc_call;
 struct wh_loop;
+struct wh_tracer;
 
 enum {
     RPC_CALLS_MAX = 65536,      /* under way in one worker; past it 111 */
@@ -57,9 +58,9 @@ struct rpc_request {
     struct wh_slice user;     /* "" = anonymous */
     struct wh_slice client;   /* id of the connection; "" for REST */
     struct wh_slice peer;
-    struct wh_slice key; /* idempotency key; "" = none */
-    struct wh_slice traceparent;
-    struct wh_slice tracestate;
+    struct wh_slice key;         /* idempotency key; "" = none */
+    struct wh_slice traceparent; /* as it came: what is malformed counts as absent */
+    struct wh_slice tracestate;  /* likewise */
     struct wh_strings roles;
     struct wh_payload meta;
     bool is_trusted; /* what the service announced about access does not apply: the server API */
@@ -99,6 +100,9 @@ WH_MUST_CHECK enum wh_err rpc_new(struct wh_loop *loop,
                                   struct metrics *metrics,
                                   struct rpc **out_rpc);
 void rpc_use_config(struct rpc *rpc, const struct config *config);
+
+/* Calls are recorded as spans from now on: borrowed until rpc_close is through; NULL = off. */
+void rpc_use_tracer(struct rpc *rpc, struct wh_tracer *tracer);
 
 /* Calls under way end with 1503 before `closed` is called (maybe inside this); then all is gone. */
 void rpc_close(struct rpc *rpc, void (*closed)(void *user), void *user);

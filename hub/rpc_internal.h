@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/span.h"
 #include "common/io/redis_pubsub.h"
 #include "hub/breaker.h"
 #include "hub/limits.h"
@@ -57,6 +58,7 @@ struct rpc_call {
     uint64_t started_us;
     uint64_t deadline_ms; /* monotonic */
     struct wh_timer deadline;
+    struct wh_span *span;  /* NULL = not recorded */
     struct rpc_kept *kept; /* what it carries, once it had to wait; NULL before */
 };
 
@@ -98,6 +100,7 @@ struct rpc {
     struct wh_loop *loop;
     const struct config *config;
     struct metrics *metrics;
+    struct wh_tracer *tracer;  /* NULL = off */
     struct wh_redis *commands; /* NULL: there is no Redis */
     struct wh_redis_pubsub *pubsub;
     bool is_up;

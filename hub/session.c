@@ -388,7 +388,7 @@ void session_push(struct session *session, const struct wh_push *push)
 void session_reply_error(struct session *session, uint32_t id, enum wh_code code)
 {
     metrics_count_code(session->node->metrics, METRIC_REPLY_ERRORS, code);
-    tracing_failed(session->node, code);
+    tracing_failed(session->node, code, WH_SLICE_ABSENT);
     struct wh_error_reply error = {
         .code = code,
         .message = wh_slice_from_str(wh_code_text(code)),

@@ -140,18 +140,18 @@ struct wh_span *tracing_part(struct node *node, enum wh_span_kind kind, struct w
 
 /* Errors */
 
-void tracing_fail_scope(const struct tracing_scope *scope, uint32_t code)
+void tracing_fail_scope(const struct tracing_scope *scope, uint32_t code, struct wh_slice message)
 {
     if (!scope->span)
         return;
     wh_span_number(scope->span, "wirehub.error.code", code);
-    wh_span_fail(scope->span, wh_slice_from_str(wh_code_text(code)));
+    wh_span_fail(scope->span, message.ptr ? message : wh_slice_from_str(wh_code_text(code)));
 }
 
-void tracing_failed(const struct node *node, uint32_t code)
+void tracing_failed(const struct node *node, uint32_t code, struct wh_slice message)
 {
     if (node->tracing)
-        tracing_fail_scope(&node->tracing->now, code);
+        tracing_fail_scope(&node->tracing->now, code, message);
 }
 
 /* Commands */

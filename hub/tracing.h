@@ -69,8 +69,8 @@ void tracing_end(struct node *node, struct tracing_scope *scope);
 /* A part of the present work begins; NULL unless that is recorded. */
 struct wh_span *tracing_part(struct node *node, enum wh_span_kind kind, struct wh_slice name);
 
-/* The present work failed with this code. */
-void tracing_failed(const struct node *node, uint32_t code);
+/* The present work failed with this code; `message` is for people, absent: the code's text. */
+void tracing_failed(const struct node *node, uint32_t code, struct wh_slice message);
 
 /*
  * A request over HTTP begins ("api publish"): continues the traceparent that it brought.  With
@@ -81,7 +81,7 @@ void tracing_begin_http(const struct node *node,
                         const struct http_request *request,
                         struct wh_slice name,
                         struct tracing_scope *out_scope);
-void tracing_fail_scope(const struct tracing_scope *scope, uint32_t code);
+void tracing_fail_scope(const struct tracing_scope *scope, uint32_t code, struct wh_slice message);
 
 /* The header traceparent for what is asked of others on behalf of `scope`; absent in no trace. */
 struct wh_slice tracing_traceparent(const struct tracing_scope *scope,

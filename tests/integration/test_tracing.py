@@ -1,0 +1,153 @@
+"""One trace from what a client sends to the service that answers, in a collector's eyes."""
+
+import socket
+
+import pytest
+
+from support.client import JsonClient, ReplyError
+from support.collector import Collector, attributes
+from support.rpc_service import RpcService, json_payload
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SPAN = "b7ad6b7169203331"
+TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
+
+
+@pytest.fixture
+def collector():
+    with Collector() as started:
+        yield started
+
+
+def tracing(collector_or_url, **options):
+    url = getattr(collector_or_url, "url", collector_or_url)
+    return {"opentelemetry": {"enabled": True, "endpoint": url, **options}}
+
+
+def silent_port():
+    """A port of 127.0.0.1 where nobody listens, kept from others."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    return taken
+
+
+def test_a_call_over_the_socket_is_one_trace_through_hub_and_service(make_hub, redis, clients,
+                                                                     collector):
+    hub = make_hub(tracing(collector), redis=redis)
+    with RpcService(redis, "shop", {"shop.v1.pay": lambda call: json_payload({"ok": True})},
+                    rules={"shop.v1.pay": {"access": "anonymous"}}) as shop:
+        client = clients(hub)
+        client.rpc("shop.v1.pay", {"order": 7})
+        call = collector.wait_span("rpc shop.v1.pay")
+        command = collector.wait_span("ws.command rpc", traceId=call["traceId"])
+        assert call["parentSpanId"] == command["spanId"]
+        assert "parentSpanId" not in command
+        assert int(command["startTimeUnixNano"]) <= int(call["startTimeUnixNano"])
+        assert int(call["endTimeUnixNano"]) <= int(command["endTimeUnixNano"])
+        assert shop.calls[0]["traceparent"] == f"00-{call['traceId']}-{call['spanId']}-01"
+        assert call["resource"]["service.name"] == "wirehub"
+        assert {"service.version", "service.instance.id"} <= call["resource"].keys()
+    assert hub.wait_metric("wirehub_trace_spans_exported_total", lambda n: n >= 3)
+    assert hub.metrics()["wirehub_trace_spans_dropped_total"] == 0
+
+
+@pytest.mark.parametrize("way", ["upgrade", "connect"])
+def test_a_connection_continues_the_trace_of_its_page(make_hub, clients, collector, way):
+    hub = make_hub(tracing(collector, sample_ratio="0"))
+    if way == "upgrade":
+        client = clients(hub, headers={"traceparent": TRACEPARENT})
+    else:
+        client = JsonClient.open(hub.ws_url)
+        client.connect(headers={"traceparent": TRACEPARENT})
+    span = collector.wait_span("ws.command connect")
+    assert (span["traceId"], span["parentSpanId"]) == (TRACE, SPAN)
+    client.subscribe("news")
+    span = collector.wait_span("ws.command subscribe")
+    assert span["traceId"] != TRACE
+    assert span["links"] == [{"traceId": TRACE, "spanId": SPAN}]
+    client.close()
+
+
+@pytest.mark.parametrize("header", ["", "nonsense", f"00-{TRACE}-{'0' * 16}-01", "0" * 2000,
+                                    f"ff-{TRACE}-{SPAN}-01"])
+def test_a_malformed_traceparent_counts_as_none(make_hub, clients, collector, header):
+    hub = make_hub(tracing(collector))
+    client = clients(hub, headers={"traceparent": header})
+    span = collector.wait_span("ws.command connect")
+    assert "parentSpanId" not in span
+    assert span["traceId"] != TRACE
+    client.subscribe("news")
+
+
+def test_a_failed_call_says_so_in_its_spans(make_hub, redis, clients, collector):
+    hub = make_hub(tracing(collector), redis=redis)
+    client = clients(hub)
+    with pytest.raises(ReplyError, match="104"):
+        client.rpc("nobody.knows", {})
+    for name in ("rpc nobody.knows", "ws.command rpc"):
+        span = collector.wait_span(name)
+        assert span["status"]["code"] == 2
+        assert attributes(span)["wirehub.error.code"] == "104"
+
+
+def test_a_collector_that_comes_back_gets_what_was_kept(make_hub, clients, collector):
+    collector.statuses = [503, 429]
+    hub = make_hub(tracing(collector))
+    clients(hub)
+    collector.wait_span("ws.command connect", timeout=60)
+    assert collector.requests == 3
+    assert hub.metrics()["wirehub_trace_spans_dropped_total"] == 0
+
+
+def test_a_collector_that_is_away_harms_nobody(make_hub, clients):
+    with silent_port() as taken:
+        hub = make_hub(tracing(f"http://127.0.0.1:{taken.getsockname()[1]}"))
+        client = clients(hub, JsonClient, "news")
+        hub.wait_log("export_failed")
+        # More than the worker may keep: what does not fit is lost and counted.
+        for _ in range(90):
+            ids = [client.start("publish", channel="news", data=1) for _ in range(50)]
+            for command in ids:
+                client.wait_reply(command)
+        assert hub.wait_metric("wirehub_trace_spans_dropped_total", lambda n: n > 0, timeout=15)
+        assert hub.metrics()["wirehub_trace_spans_exported_total"] == 0
+        assert hub.http("/readyz").status == 200
+    # Its end is judged by make_hub: in time, with exit code 0.
+
+
+def test_a_hub_that_ends_sends_its_last_spans(make_hub, clients, collector):
+    hub = make_hub(tracing(collector))
+    client = clients(hub)
+    client.subscribe("last")
+    hub.terminate()
+    collector.wait_span("ws.command subscribe", timeout=0.1)
+
+
+def test_the_server_api_continues_the_trace_of_its_caller(make_hub, collector):
+    config = {**tracing(collector, api=True), "http_api": {"key": "k" * 20}}
+    hub = make_hub(config)
+    answer = hub.http("/api/publish", method="POST",
+                      headers={"X-API-Key": "k" * 20, "traceparent": TRACEPARENT},
+                      data=b'{"channel":"news","data":{}}')
+    assert answer.status == 200
+    span = collector.wait_span("api publish")
+    assert (span["traceId"], span["parentSpanId"]) == (TRACE, SPAN)
+
+
+def test_the_variables_of_opentelemetry_say_what_options_leave_open(make_hub, clients, collector):
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_SAMPLER_ARG": "1",
+           "OTEL_EXPORTER_OTLP_HEADERS": "X-Tenant=my%20shop,x-other=1"}
+    hub = make_hub({"opentelemetry": {"enabled": True}}, env=env)
+    clients(hub)
+    collector.wait_span("ws.command connect")
+    assert collector.headers["X-Tenant"] == "my shop"
+    assert collector.headers["x-other"] == "1"
+
+
+def test_without_tracing_nobody_is_asked_and_a_call_has_no_trace(make_hub, redis, clients):
+    hub = make_hub(redis=redis)
+    with RpcService(redis, "shop", {"shop.v1.pay": lambda call: json_payload({"ok": True})},
+                    rules={"shop.v1.pay": {"access": "anonymous"}}) as shop:
+        client = clients(hub, headers={"traceparent": TRACEPARENT})
+        client.rpc("shop.v1.pay", {})
+        assert "traceparent" not in shop.calls[0]
