@@ -66,7 +66,7 @@ void wh_log_set_context(const char *name, struct wh_slice value)
 
 void wh_log_set_trace(const struct wh_trace *trace)
 {
-    thread_trace = trace && wh_trace_is_valid(trace) ? *trace : (struct wh_trace){0};
+    thread_trace = trace ? *trace : (struct wh_trace){0};
 }
 
 bool wh_log_level_parse(const char *name, enum wh_log_level *out_level)

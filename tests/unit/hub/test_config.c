@@ -209,6 +209,9 @@ static const char *sample(const struct wh_option *option)
         {"client.ping_interval", "77s"},
         {"shutdown.timeout", "77s"},
         {"engine.redis.address", "redis.example:6380"},
+        {"opentelemetry.endpoint", "https://otlp.example:4318"},
+        {"opentelemetry.sample_ratio", "0.5"},
+        {"opentelemetry.headers", "name=value"},
         {"workers", "1"},
     };
     for (size_t i = 0; i < COUNT_OF(special); i++) {

@@ -52,6 +52,12 @@ static const struct mistake mistakes_of_form[] = {
 
 /* The form is right; the values make no sense, or not together. */
 static const struct mistake mistakes_of_meaning[] = {
+    {"opentelemetry: { endpoint: \"127.0.0.1:4318\" }\n",
+     "w.yaml:1:28: opentelemetry.endpoint: is no http:// or https:// URL\n"},
+    {"opentelemetry: { sample_ratio: 1.5 }\n",
+     "w.yaml:1:32: opentelemetry.sample_ratio: is not a number from 0 to 1\n"},
+    {"opentelemetry: { headers: Bearer }\n",
+     "w.yaml:1:27: opentelemetry.headers: is not name=value,name=value\n"},
     {"client: { ping_interval: 5s }\n", "w.yaml:1:26: client.ping_interval: pong_timeout (8s) "
                                         "must be shorter than ping_interval (5s)\n"},
     {"client: { pong_timeout: 30s }\n", "w.yaml:1:25: client.pong_timeout: pong_timeout (30s) "

@@ -79,6 +79,7 @@ static void start_at(int port, uint32_t interval_ms)
         .headers = headers,
         .resource = {"wirehub", "1.2.3", "node-1"},
         .interval_ms = interval_ms,
+        .timeout_ms = NEVER_MS,
         .retry_min_ms = 1,
         .retry_max_ms = SOON_MS,
         .counted = on_counted,
@@ -242,6 +243,7 @@ static void it_may_be_freed_with_a_request_under_way(void **state)
     wait_requests(1);
     wh_otlp_free(otlp);
     otlp = NULL;
+    run_for(&loop, 1);   /* what libuv still needed of it is gone, too */
     end_spans(CAPACITY); /* nobody is told */
     assert_int_equal(exported + dropped, 0);
 }
