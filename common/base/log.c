@@ -27,8 +27,6 @@ static atomic_int format; /* WH_LOG_AUTO until it has been decided */
 static atomic_int level_min = WH_LOG_INFO;
 static _Atomic(const char *) instance_name;
 static _Atomic int64_t instance_value;
-static _Thread_local const char *context_name; /* NULL = none */
-static _Thread_local char context_value[64];
 static _Atomic(wh_log_sink_fn *) sink;
 static _Atomic(void *) sink_user;
 static _Thread_local struct wh_trace thread_trace;
@@ -53,15 +51,6 @@ void wh_log_set_instance(const char *name, int64_t value)
 {
     instance_value = value;
     instance_name = name;
-}
-
-void wh_log_set_context(const char *name, struct wh_slice value)
-{
-    size_t len = value.len < sizeof context_value ? value.len : sizeof context_value - 1;
-    if (len > 0)
-        memcpy(context_value, value.ptr, len);
-    context_value[len] = '\0';
-    context_name = len > 0 ? name : NULL;
 }
 
 void wh_log_set_trace(const struct wh_trace *trace)
@@ -147,8 +136,6 @@ static void add_head(struct wh_log_line *line,
     name = instance_name;
     if (name)
         add_integer(line, name, instance_value);
-    if (context_name)
-        add_text(line, context_name, context_value);
     if (wh_trace_is_valid(&thread_trace)) {
         char id[WH_TRACE_ID_HEX + 1];
         wh_trace_id_format(&thread_trace, id);

@@ -43,10 +43,6 @@ bool wh_log_enabled(enum wh_log_level level);
 /* An extra field for every line ("worker", 1); name borrowed. */
 void wh_log_set_instance(const char *name, int64_t value);
 
-/* A field for every line that the calling thread writes from now on, such as the trace it works
- * for; name borrowed, of the value at most 63 bytes copied; an empty value: none any more. */
-void wh_log_set_context(const char *name, struct wh_slice value);
-
 /*
  * The trace that this thread works for, from now on: each of its lines has the field trace_id.
  * Copied; NULL, or one that is not valid: none.

@@ -12,6 +12,7 @@
 #ifndef SERVICES_CORE_CORE_H
 #define SERVICES_CORE_CORE_H
 
+#include "common/base/span.h"
 #include "services/core/service.h"
 #include "services/core/settings.h"
 
@@ -21,6 +22,7 @@ struct wh_loop;
 struct wh_redis;
 struct svc;
 struct svc_db;
+struct svc_tracing;
 
 enum {
     SVC_ERROR_TEXT_MAX = 512,              /* bytes of a message to a caller, NUL included */
@@ -39,8 +41,11 @@ struct svc_ctx {
     const struct svc_method *method; /* NULL for an event or a job */
     const struct wh_rpc_call *call;  /* NULL for an event or a job */
     uint64_t deadline_ms;            /* monotonic; 0 = none */
-    struct wh_slice traceparent;     /* of the call or the event; may be empty */
-    struct wh_buf reply;             /* the answer's payload */
+    struct wh_slice traceparent;     /* where the work in hand stands; "" = none is */
+    char traceparent_text[WH_TRACEPARENT_LEN + 1];
+    struct wh_trace trace; /* the same */
+    struct wh_span *span;  /* owned between svc_trace_begin and _end; NULL = not recorded */
+    struct wh_buf reply;   /* the answer's payload */
     enum wh_payload_kind reply_kind;
     bool has_reply;
     uint32_t code;                       /* of svc_fail */
@@ -117,6 +122,7 @@ struct svc {
     atomic_bool is_draining; /* no new calls are wanted; those that come are served */
     atomic_bool is_stopping; /* no new work is begun */
     struct svc_metrics *metrics;
+    struct svc_tracing *tracing; /* NULL = off */
     struct svc_rpc_server *rpc;
     struct svc_cancels *cancels;
     struct svc_announce *announce;

@@ -12,6 +12,7 @@
 #include "services/core/cancels.h"
 #include "services/core/free_methods.h"
 #include "services/core/metrics.h"
+#include "services/core/tracing.h"
 
 enum wh_err svc_dispatch_init(struct svc_dispatch *dispatch, const struct svc_def *def)
 {
@@ -120,12 +121,6 @@ void svc_finish_answer(struct svc_ctx *ctx, uint32_t code, struct wh_rpc_answer 
         answer->data = (struct wh_payload){WH_PAYLOAD_JSON, WH_SLICE_LITERAL("{}")};
 }
 
-/* W3C trace context: 00-<32 hex digits>-… */
-static struct wh_slice trace_id(struct wh_slice traceparent)
-{
-    return traceparent.len >= 36 ? wh_slice(traceparent.ptr + 3, 32) : WH_SLICE_ABSENT;
-}
-
 static uint32_t run_method(struct svc_ctx *ctx, struct svc_slot *slot, uint64_t *out_handler_us)
 {
     const struct svc_method *method = slot->method;
@@ -207,11 +202,10 @@ bool svc_dispatch(struct svc_dispatch *dispatch,
     if (!is_due(ctx, call))
         return false;
     ctx->call = call;
-    ctx->traceparent = call->traceparent;
-    wh_log_set_context("trace", trace_id(call->traceparent));
+    svc_trace_begin(ctx, WH_SPAN_SERVER, call->method, call->traceparent);
     *out_answer = (struct wh_rpc_answer){.id = call->id};
     *out_reply_channel = call->reply;
     answer_call(dispatch, ctx, out_answer, out_handler_us);
-    wh_log_set_context("trace", WH_SLICE_ABSENT);
+    svc_trace_end(ctx, ctx->code);
     return true;
 }

@@ -2,8 +2,10 @@
  * What a service consists of beside its handlers, in the order of starting.
  */
 #include "services/core/core.h"
+#include "services/core/tracing.h"
 
 const struct svc_part *const svc_parts[] = {
+    &svc_part_tracing,
     NULL,
 };
 

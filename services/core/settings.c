@@ -16,6 +16,8 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define AT(member)      offsetof(struct svc_settings, member)
 
+#define AT_OTLP(member) offsetof(struct svc_settings, opentelemetry.member)
+
 /* Where the service's own struct begins. */
 #define OWN_OFFSET                                                                                 \
     ((sizeof(struct svc_settings) + alignof(max_align_t) - 1) / alignof(max_align_t) *             \
@@ -52,6 +54,7 @@ static const struct wh_option core_rows[] = {
     {.name = "log.format", .type = WH_OPTION_ENUM, .offset = AT(log.format),
      .default_text = "auto", .choices = format_names,
      .help = "`auto` is logfmt on a terminal, JSON otherwise."},
+    WH_OTLP_OPTION_ROWS(AT_OTLP),
     {.name = "shutdown.timeout", .type = WH_OPTION_DURATION, .offset = AT(shutdown.timeout_ms),
      .default_text = "30s", .min = 1, .max = 86400000,
      .help = "How long a drain may take after SIGTERM before it is given up."},
@@ -80,6 +83,17 @@ static void report_lines(struct wh_config_loader *loader, struct wh_slice text)
     }
 }
 
+static void check_opentelemetry(struct wh_config_loader *loader)
+{
+    const struct svc_settings *settings = loader->set.target;
+    const char *name;
+    const char *problem = wh_otlp_config_check(&settings->opentelemetry, &name);
+    const struct wh_option *row = wh_option_find(loader->set.table, wh_slice_from_str(name));
+    const struct wh_option_state *state = wh_option_state(&loader->set, row);
+    if (problem && !state->is_broken)
+        wh_config_problem(loader, WH_CONFIG_ERROR, state->place, row->name, "%s", problem);
+}
+
 static void check_rules(struct wh_config_loader *loader)
 {
     const struct svc_def *def = config_of(loader->program)->def;
@@ -95,6 +109,7 @@ static void check_rules(struct wh_config_loader *loader)
     if (!state->is_broken && wh_redis_address_parse(settings->redis.address, &address) != WH_OK)
         wh_config_problem(loader, WH_CONFIG_ERROR, state->place, row->name,
                           "is neither host:port nor unix:///path");
+    check_opentelemetry(loader);
     if (def->check && loader->error_count == 0)
         def->check(svc_config_own_settings(&loader->set), &problems);
     report_lines(loader, wh_buf_slice(&problems));

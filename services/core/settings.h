@@ -8,6 +8,7 @@
 
 #include "common/base/log.h"
 #include "common/config/load.h"
+#include "common/io/otlp_setup.h"
 #include "services/core/service.h"
 
 #include <stdint.h>
@@ -34,6 +35,7 @@ struct svc_settings {
     struct {
         uint64_t timeout_ms;
     } shutdown;
+    struct wh_otlp_config opentelemetry;
     struct {
         uint64_t hung_after_ms; /* every worker busy with one call this long: not alive any more */
     } rpc;

@@ -333,9 +333,9 @@ def test_health_and_metrics(service, caller):
 def test_a_trace_id_is_in_the_log_of_its_call_only(service, caller):
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     caller.call("things.v1.whoami", traceparent=f"00-{trace}-00f067aa0ba902b7-01", user="7")
-    assert service.wait_log("whoami", user="7")["trace"] == trace
+    assert service.wait_log("whoami", user="7")["trace_id"] == trace
     caller.call("things.v1.whoami", user="8")
-    assert "trace" not in service.wait_log("whoami", user="8")
+    assert "trace_id" not in service.wait_log("whoami", user="8")
 
 
 def test_jobs_run(service):

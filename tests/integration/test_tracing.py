@@ -1,11 +1,18 @@
 """One trace from what a client sends to the service that answers, in a collector's eyes."""
 
+import contextlib
+import json
+import os
+import signal
 import socket
+import subprocess
+import threading
 
 import pytest
 
 from support.client import JsonClient, ReplyError
 from support.collector import Collector, attributes
+from support.hub import SANITIZER_EXIT, SANITIZER_MARKS, binary_path
 from support.rpc_service import RpcService, json_payload
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -151,3 +158,102 @@ def test_without_tracing_nobody_is_asked_and_a_call_has_no_trace(make_hub, redis
         client = clients(hub, headers={"traceparent": TRACEPARENT})
         client.rpc("shop.v1.pay", {})
         assert "traceparent" not in shop.calls[0]
+
+
+# Services
+
+
+@contextlib.contextmanager
+def run_service(redis, *flags):
+    """tests/support/test_service.c, ready; yields its log as a list that grows.  Ends well."""
+    lines = []
+    sanitizer = f"exitcode={SANITIZER_EXIT}:abort_on_error=0"
+    process = subprocess.Popen(
+        [binary_path().with_name("test_service"), "serve",
+         f"--redis.address=unix://{redis.socket_path}", "--log.format=json", *flags],
+        env={**os.environ, "ASAN_OPTIONS": sanitizer, "UBSAN_OPTIONS": sanitizer},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    started = threading.Event()
+
+    def read():
+        for line in process.stdout:
+            lines.append(line)
+            if '"event":"started"' in line:
+                started.set()
+        started.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        assert started.wait(15) and process.poll() is None, lines
+        yield lines
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0, lines
+    finally:
+        process.kill()
+        process.wait()
+        reader.join(5)
+        process.stdout.close()
+        assert not any(mark in line for line in lines for mark in SANITIZER_MARKS), lines
+
+
+def call_until_served(client, method, params):
+    """The service is ready; the hub may not have heard of it yet."""
+    for _ in range(200):
+        try:
+            return client.rpc(method, params)
+        except ReplyError as error:
+            if error.code not in (104, 1503):
+                raise
+    raise TimeoutError(f"{method} is not served")
+
+
+def test_a_service_continues_the_trace_of_its_caller(make_hub, redis, clients, collector):
+    hub = make_hub(tracing(collector), redis=redis)
+    with run_service(redis, "--opentelemetry.enabled", "--opentelemetry.sample_ratio=0",
+                         f"--opentelemetry.endpoint={collector.url}"):
+        call_until_served(clients(hub), "testing.v1.echo", {"text": "a"})
+        served = collector.wait_span("testing.v1.echo")
+        call = collector.wait_span("rpc testing.v1.echo", spanId=served["parentSpanId"])
+        command = collector.wait_span("ws.command rpc", spanId=call["parentSpanId"])
+        assert served["traceId"] == call["traceId"] == command["traceId"]
+        assert served["kind"] == 2
+        assert served["resource"]["service.name"] == "wirehub-testing"
+        assert served["resource"]["service.instance.id"] != call["resource"]["service.instance.id"]
+
+
+def test_a_service_that_fails_says_so_under_the_trace_of_its_caller(make_hub, redis, clients,
+                                                                    collector):
+    hub = make_hub(tracing(collector), redis=redis)
+    with run_service(redis, "--opentelemetry.enabled",
+                         f"--opentelemetry.endpoint={collector.url}") as lines:
+        client = clients(hub, token=hub.token("ann"))
+        call_until_served(client, "testing.v1.echo", {"text": "a"})
+        with pytest.raises(ReplyError, match="100"):
+            client.rpc("testing.v1.fail", {"code": 100})
+        served = collector.wait_span("testing.v1.fail")
+        assert served["status"]["code"] == 2
+        assert attributes(served)["wirehub.error.code"] == "100"
+    failed = [json.loads(line) for line in lines if '"event":"failed"' in line]
+    assert [record["trace_id"] for record in failed] == [served["traceId"]]
+
+
+def test_a_service_without_tracing_names_the_trace_in_its_log(make_hub, redis, clients):
+    hub = make_hub(redis=redis)
+    with run_service(redis) as lines:
+        client = clients(hub, token=hub.token("ann"))
+        call_until_served(client, "testing.v1.echo", {"text": "a"})
+        with pytest.raises(ReplyError, match="100"):
+            client.rpc("testing.v1.fail", {"code": 100})
+    failed = [json.loads(line) for line in lines if '"event":"failed"' in line]
+    assert len(failed[0]["trace_id"]) == 32
+    others = [json.loads(line) for line in lines if '"event":"stopped"' in line]
+    assert "trace_id" not in others[0]
+
+
+def test_a_service_that_ends_sends_its_last_spans(make_hub, redis, clients, collector):
+    hub = make_hub(tracing(collector), redis=redis)
+    with run_service(redis, "--opentelemetry.enabled",
+                         f"--opentelemetry.endpoint={collector.url}"):
+        call_until_served(clients(hub), "testing.v1.echo", {"text": "a"})
+    collector.wait_span("testing.v1.echo", timeout=0.1)

@@ -97,23 +97,6 @@ static void a_json_line_is_one_object(void **state)
                         "\"after_ms\":12,\"reason\":\"refused\"}");
 }
 
-static void a_thread_says_what_it_works_for_until_it_stops(void **state)
-{
-    (void)state;
-    char longer[100];
-    memset(longer, 'x', sizeof longer);
-    setup(WH_LOG_LOGFMT);
-    wh_log_set_context("trace", WH_SLICE_LITERAL("4bf9 2f"));
-    wh_log(WH_LOG_INFO, "rpc", "call", "code=%d", 1);
-    assert_non_null(strstr(last, " event=call trace=\"4bf9 2f\" code=1"));
-    wh_log_set_context("trace", wh_slice(longer, sizeof longer));
-    wh_log(WH_LOG_INFO, "rpc", "call", "code=%d", 1);
-    assert_int_equal(strspn(strstr(last, "trace=") + 6, "x"), 63);
-    wh_log_set_context("trace", WH_SLICE_ABSENT);
-    wh_log(WH_LOG_INFO, "rpc", "call", "code=%d", 1);
-    assert_null(strstr(last, "trace="));
-}
-
 #define LOG(...) wh_log(WH_LOG_INFO, "m", "e", __VA_ARGS__)
 
 /* The value of x, the last field of the line. */
@@ -432,7 +415,6 @@ int main(void)
         cmocka_unit_test(lines_of_a_traced_thread_name_its_trace),
         cmocka_unit_test(a_logfmt_line_has_the_fixed_fields_first),
         cmocka_unit_test(a_json_line_is_one_object),
-        cmocka_unit_test(a_thread_says_what_it_works_for_until_it_stops),
         cmocka_unit_test(every_promised_conversion_is_rendered),
         cmocka_unit_test(a_precision_bounds_what_is_read),
         cmocka_unit_test(values_cannot_break_out_of_their_field),
