@@ -195,8 +195,8 @@ bool svc_dispatch(struct svc_dispatch *dispatch,
     if (!call || wh_rpc_decode(&wh_rpc_call_schema, &bytes, &ctx->arena, call) != WH_OK ||
         bytes.len != 0 || !svc_answers_is_channel(call->reply)) {
         svc_metrics_count(ctx->svc->metrics, ctx->thread, SVC_COUNT_MALFORMED);
-        wh_log_limited(&limit, WH_LOG_WARN, "rpc", "malformed",
-                       "reason=\"an element of the queue is no call\" bytes=%zu", bytes.len);
+        wh_log_limited(&limit, WH_LOG_WARN, "rpc", "malformed", "reason=%s bytes=%zu",
+                       "an element of the queue is no call", bytes.len);
         return false;
     }
     if (!is_due(ctx, call))
