@@ -13,7 +13,7 @@ import pytest
 from support.client import JsonClient, ReplyError
 from support.collector import Collector, attributes
 from support.hub import SANITIZER_EXIT, SANITIZER_MARKS, binary_path
-from support.rpc_service import RpcService, json_payload
+from support.rpc_service import Connection, RpcService, json_payload
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -240,15 +240,19 @@ def test_a_service_that_fails_says_so_under_the_trace_of_its_caller(make_hub, re
 
 def test_a_service_without_tracing_names_the_trace_in_its_log(make_hub, redis, clients):
     hub = make_hub(redis=redis)
-    with run_service(redis) as lines:
+    with run_service(redis, "--workers=1") as lines:
         client = clients(hub, token=hub.token("ann"))
         call_until_served(client, "testing.v1.echo", {"text": "a"})
         with pytest.raises(ReplyError, match="100"):
             client.rpc("testing.v1.fail", {"code": 100})
+        connection = Connection(redis.socket_path)
+        connection.call("RPUSH", "wh:rpc:testing", "no call")
+        connection.close()
+        client.rpc("testing.v1.echo", {"text": "a"})  # by the one worker, behind that
     failed = [json.loads(line) for line in lines if '"event":"failed"' in line]
     assert len(failed[0]["trace_id"]) == 32
-    others = [json.loads(line) for line in lines if '"event":"stopped"' in line]
-    assert "trace_id" not in others[0]
+    others = [json.loads(line) for line in lines if '"event":"malformed"' in line]
+    assert ["trace_id" in record for record in others] == [False]
 
 
 def test_a_service_that_ends_sends_its_last_spans(make_hub, redis, clients, collector):
