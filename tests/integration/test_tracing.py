@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -199,12 +200,14 @@ def run_service(redis, *flags):
 
 def call_until_served(client, method, params):
     """The service is ready; the hub may not have heard of it yet."""
-    for _ in range(200):
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
         try:
             return client.rpc(method, params)
         except ReplyError as error:
             if error.code not in (104, 1503):
                 raise
+        time.sleep(0.02)  # between polls of a bounded wait
     raise TimeoutError(f"{method} is not served")
 
 
