@@ -13,13 +13,11 @@
 
 #include "common/base/alloc.h"
 #include "common/base/log.h"
+#include "common/io/redis_run.h"
 
 #include <stdio.h>
 
-enum { RUN_MAX = 64, KEY_COUNT_TEXT = 8, LOADS_MAX = 8 };
-
-#define RUN_KEY    WH_SLICE_LITERAL("wh:run")
-#define RUN_ALWAYS ":always"
+enum { KEY_COUNT_TEXT = 8, LOADS_MAX = 8 };
 
 #define X(upper, lower) extern const struct wh_redis_script_source wh_redis_script_##lower;
 WH_REDIS_SCRIPTS(X)
@@ -32,8 +30,7 @@ struct wh_redis_scripts {
     struct wh_list waiting;
     bool is_loading;
     struct wh_redis_request step;
-    char run[RUN_MAX]; /* the value for wh:run */
-    bool was_promoted; /* from replica to primary: its predecessor may have known more */
+    struct wh_redis_run run;
     struct wh_log_limit error_limit;
 };
 
@@ -219,14 +216,9 @@ static void on_run_written(struct wh_redis_request *request,
 
 static void write_run(struct wh_redis_scripts *scripts)
 {
-    struct wh_slice argv[] = {WH_SLICE_LITERAL("SET"), RUN_KEY, wh_slice_from_str(scripts->run)};
+    struct wh_slice argv[] = {WH_SLICE_LITERAL("SET"), WH_REDIS_RUN_KEY,
+                              wh_slice_from_str(scripts->run.value)};
     send_step(scripts, on_run_written, argv, 3);
-}
-
-static bool ends_with(struct wh_slice text, const char *end)
-{
-    size_t len = strlen(end);
-    return text.len >= len && memcmp(text.ptr + text.len - len, end, len) == 0;
 }
 
 /* The value stays when every write since it was made has reached the disk before its answer. */
@@ -237,20 +229,10 @@ static void on_old_run(struct wh_redis_request *request,
     struct wh_redis_scripts *scripts = WH_CONTAINER_OF(request, struct wh_redis_scripts, step);
     if (!has_answer(scripts, err, reply))
         return;
-    if (reply->type == WH_REDIS_STRING && ends_with(reply->text, RUN_ALWAYS))
+    if (wh_redis_run_stays(&scripts->run, reply))
         load_all(scripts);
     else
         write_run(scripts);
-}
-
-/* The value that follows `name` in a reply of names and values. */
-static bool has_setting(const struct wh_redis_reply *reply, const char *name, const char *value)
-{
-    for (size_t i = 0; i + 1 < reply->count; i += 2) {
-        if (wh_slice_equal_str(reply->items[i].text, name))
-            return wh_slice_equal_str(reply->items[i + 1].text, value);
-    }
-    return false;
 }
 
 /* Not being allowed to ask is as good as "no": the cost is a new epoch after a restart. */
@@ -263,36 +245,12 @@ static void on_settings(struct wh_redis_request *request,
         end_load(scripts, err);
         return;
     }
-    if (reply->type != WH_REDIS_ARRAY || !has_setting(reply, "appendonly", "yes") ||
-        !has_setting(reply, "appendfsync", "always")) {
+    if (!wh_redis_run_is_always(&scripts->run, reply)) {
         write_run(scripts);
         return;
     }
-    /* on_info has left room for it. */
-    memcpy(scripts->run + strlen(scripts->run), RUN_ALWAYS, sizeof RUN_ALWAYS);
-    struct wh_slice argv[] = {WH_SLICE_LITERAL("GET"), RUN_KEY};
-    if (scripts->was_promoted)
-        write_run(scripts);
-    else
-        send_step(scripts, on_old_run, argv, 2);
-}
-
-/* The value of "<name>:<value>\r\n" in an INFO text; empty when there is none. */
-static struct wh_slice info_value(struct wh_slice info, const char *name)
-{
-    size_t name_len = strlen(name);
-    const char *line = info.ptr;
-    const char *end = info.ptr + info.len;
-    while (line < end) {
-        const char *line_end = memchr(line, '\r', (size_t)(end - line));
-        if (!line_end)
-            line_end = end;
-        size_t len = (size_t)(line_end - line);
-        if (len > name_len && memcmp(line, name, name_len) == 0 && line[name_len] == ':')
-            return wh_slice(line + name_len + 1, len - name_len - 1);
-        line = line_end + (end - line_end > 1 ? 2 : 1);
-    }
-    return WH_SLICE_LITERAL("");
+    struct wh_slice argv[] = {WH_SLICE_LITERAL("GET"), WH_REDIS_RUN_KEY};
+    send_step(scripts, on_old_run, argv, 2);
 }
 
 static void on_info(struct wh_redis_request *request,
@@ -302,15 +260,10 @@ static void on_info(struct wh_redis_request *request,
     struct wh_redis_scripts *scripts = WH_CONTAINER_OF(request, struct wh_redis_scripts, step);
     if (!has_answer(scripts, err, reply))
         return;
-    struct wh_slice run_id = info_value(reply->text, "run_id");
-    struct wh_slice older = info_value(reply->text, "master_replid2");
-    if (run_id.len == 0 || run_id.len + sizeof RUN_ALWAYS > RUN_MAX) {
+    if (wh_redis_run_read(reply->text, &scripts->run)) {
         end_load(scripts, WH_EFORMAT);
         return;
     }
-    memcpy(scripts->run, run_id.ptr, run_id.len);
-    scripts->run[run_id.len] = '\0';
-    scripts->was_promoted = older.len > 0 && strspn(older.ptr, "0") < older.len;
     struct wh_slice argv[] = {WH_SLICE_LITERAL("CONFIG"), WH_SLICE_LITERAL("GET"),
                               WH_SLICE_LITERAL("append*")};
     send_step(scripts, on_settings, argv, 3);
