@@ -22,7 +22,8 @@
     X(HISTORY, history)                                                                            \
     X(PRESENCE_ADD, presence_add)                                                                  \
     X(PRESENCE_REMOVE, presence_remove)                                                            \
-    X(PRESENCE_READ, presence_read)
+    X(PRESENCE_READ, presence_read)                                                                \
+    X(EMIT, emit)
 
 enum wh_redis_script {
 #define X(upper, lower) WH_REDIS_SCRIPT_##upper,

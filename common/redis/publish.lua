@@ -7,6 +7,7 @@
 -- ARGV[3] history size, 0 = live only
 -- ARGV[4] history ttl, ms       ARGV[5] meta ttl, ms; 0 = for ever
 -- ARGV[6] version, "" or 0 = none                ARGV[7] epoch of the version
+-- ARGV[8] how long the idempotency key is known, ms; may be left out, "" or 0 = 5 minutes
 --
 -- Answers {offset, epoch, 1 published | 0 not: known already, or version too old}.
 
@@ -20,14 +21,18 @@ local RESULT_MS = 300000
 
 -- All arguments are checked before anything is written: an error changes nothing.
 local numbers = {}
-for i = 3, 5 do
+for _, i in ipairs({3, 4, 5, 8}) do
     local text = ARGV[i] or '0'
+    if i == 8 and text == '' then
+        text = '0'
+    end
     if not text:match('^%d+$') or #text > 15 then
         return redis.error_reply('EARGS history size and ttls are numbers of at most 15 digits')
     end
     numbers[i] = tonumber(text)
 end
 local size, ttl, meta_ttl = numbers[3], numbers[4], numbers[5]
+local result_ms = numbers[8] > 0 and numbers[8] or RESULT_MS
 if not run_key or not body or not version:match('^%d*$') then
     return redis.error_reply('EARGS 3 or 4 keys, channel and body; the version is a number')
 end
@@ -111,6 +116,6 @@ end
 
 -- (10)
 if result then
-    redis.call('SET', result, string.format('%.0f:%s', offset, epoch), 'PX', RESULT_MS)
+    redis.call('SET', result, string.format('%.0f:%s', offset, epoch), 'PX', result_ms)
 end
 return {offset, epoch, 1}

@@ -82,6 +82,7 @@ def shell(redis, tmp_path):
 def blur(line, epochs):
     """What differs from run to run: hashes, and epochs, which must stay the same all along."""
     line = re.sub(r'"[0-9a-f]{40}"', '"<sha1>"', line)
+    line = re.sub(r'"\d{13}-\d+"', '"<entry>"', line)
     found = re.fullmatch(r'(2\) )"([A-Za-z]{8})"', line)
     if found:
         epochs.add(found[2])
@@ -213,3 +214,31 @@ def test_the_page_names_every_key_and_channel_of_the_code():
     assert len(names) > 8
     for name in names:
         assert name in page, name
+
+
+def test_an_idempotency_key_is_known_as_long_as_the_publisher_says(redis, shell):
+    names = "wh:stream:a wh:meta:a wh:run"
+    call = f"redis-cli EVALSHA $P 4 {names} wh:idem:1:a:{{}} wh:ch:a 1 10 60000 60000 '' '' {{}}"
+    answers = shell([
+        "redis-cli SET wh:run $(redis-cli INFO server | tr -d '\\r' | sed -n 's/^run_id://p')",
+        "P=$(redis-cli --raw -x SCRIPT LOAD < publish.lua)",
+        call.format("long", "86400000") + " | tail -1",
+        call.format("long", "86400000") + " | tail -1",
+        call.format("short", "''") + " | tail -1",
+        call.format("bad", "soon") + " 2>&1 | cut -c1-5 | head -1",
+        "redis-cli --raw PTTL wh:idem:1:a:long",
+        "redis-cli --raw PTTL wh:idem:1:a:short",
+    ])
+    assert answers[2:6] == [["1"], ["0"], ["1"], ["EARGS"]]
+    assert 86300000 < int(answers[6][0]) <= 86400000
+    assert 290000 < int(answers[7][0]) <= 300000
+
+
+@pytest.mark.parametrize("arguments", [
+    "2 s k", "2 s k '{}'", "2 s k '{}' 0 1", "2 s k '{}' 1 0", "2 s k '{}' 1 x", "1 s '{}' 1 1",
+    "2 s k '{}' 1234567890123456 1"])
+def test_emit_with_wrong_arguments_changes_nothing(redis, shell, arguments):
+    answers = shell(["E=$(redis-cli --raw -x SCRIPT LOAD < emit.lua)",
+                     f"redis-cli EVALSHA $E {arguments} 2>&1 | cut -c1-5 | head -1",
+                     "redis-cli --raw DBSIZE"])
+    assert answers[1:] == [["EARGS"], ["0"]]
