@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/protocol/codec.h"
 #include "common/protocol/json.h"
+#include "services/core/db_conn.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,6 +45,8 @@ static void reset_reply(struct svc_ctx *ctx)
 void svc_ctx_reset(struct svc_ctx *ctx)
 {
     wh_arena_reset(&ctx->arena);
+    if (ctx->db)
+        svc_db_release(ctx->db);
     reset_reply(ctx);
     ctx->method = NULL;
     ctx->call = NULL;

@@ -2,11 +2,11 @@
  * What a service consists of beside its handlers, in the order of starting.
  */
 #include "services/core/core.h"
+#include "services/core/database.h"
 #include "services/core/tracing.h"
 
 const struct svc_part *const svc_parts[] = {
-    &svc_part_tracing,
-    NULL,
+    &svc_part_tracing, &svc_part_database, &svc_part_outbox, &svc_part_consumer, NULL,
 };
 
 enum wh_err svc_parts_open_thread(struct svc_ctx *ctx)

@@ -116,7 +116,9 @@ struct svc_job {
     const char *name;
     uint32_t every_ms;
     uint32_t (*handler)(struct svc_ctx *ctx);
-    bool is_exclusive; /* in one instance of the service at a time; needs the database */
+    /* In one instance of the service at a time, as long as it takes less than 30 s; work that
+     * takes longer claims its rows itself (for update skip locked).  Needs the database. */
+    bool is_exclusive;
 };
 
 /* One step of the database's schema, forward only; made from migrations/NNNN_name.sql by CMake. */

@@ -3,6 +3,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/list.h"
+#include "services/core/db_conn.h"
 #include "services/core/dispatch.h"
 
 #define TIMEOUT_MS 4800
@@ -32,6 +33,7 @@ struct svc_ctx *svc_test_open(const void *settings, void *state)
 void svc_test_close(struct svc_ctx *ctx)
 {
     struct test *test = test_of(ctx);
+    svc_db_close(ctx->db);
     svc_ctx_deinit(ctx);
     wh_buf_deinit(&test->text);
     wh_free(test);

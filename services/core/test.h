@@ -10,7 +10,8 @@
  *     svc_test_close(ctx);
  *
  * A handler is called directly, without transaction or idempotency key: what
- * the database adds is for integration tests (db.h).  Aborts when memory ends.
+ * the database adds is for integration tests; test_db.h has a scripted one for
+ * handlers that use it.  Aborts when memory ends.
  */
 #ifndef SERVICES_CORE_TEST_H
 #define SERVICES_CORE_TEST_H

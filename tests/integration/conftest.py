@@ -9,8 +9,10 @@ import contextlib
 
 import pytest
 
+from db_support import World
 from support.client import JsonClient
 from support.hub import Hub, binary_path
+from support.postgres import Postgres
 from support.redis_server import RedisServer
 
 
@@ -71,3 +73,30 @@ def clients():
             return client
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def shared_postgres():
+    """One cluster for all tests that do not break it."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres():
+    """A private one, to be stopped and killed."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def world(redis, shared_postgres):
+    """A database, a Redis, and services as the test wants them; all are judged at the end."""
+    with contextlib.closing(World(redis, shared_postgres)) as one:
+        yield one
+
+
+@pytest.fixture
+def breakable(redis, postgres):
+    with contextlib.closing(World(redis, postgres)) as one:
+        yield one

@@ -1,0 +1,23 @@
+/*
+ * Points at which tests let a process die: WIREHUB_CRASH_AT=after_commit, or
+ * after_publish:3 for the third time it is passed.  The process kills itself
+ * with SIGKILL there, so nothing is flushed, rolled back or said.
+ *
+ * Costs a look at a constant when the variable is not set.  Any thread.
+ */
+#ifndef SERVICES_CORE_FAULT_H
+#define SERVICES_CORE_FAULT_H
+
+/*
+ *      point           where
+ *      before_commit   all statements of a transaction done, COMMIT not sent
+ *      after_commit    PostgreSQL said COMMIT, nobody was told yet
+ *      before_publish  the relay has read a batch, Redis has nothing of it
+ *      after_publish   Redis has all of a batch, PostgreSQL does not know
+ *      before_mark     the relay's UPDATE is done, its COMMIT is not
+ *      after_mark      the batch is through
+ *      after_event     the effect of an event is committed, Redis has no XACK
+ */
+void svc_fault(const char *point);
+
+#endif
