@@ -35,4 +35,6 @@ void svc_write_unready(const struct svc *svc, struct wh_buf *out)
         if (part->write_unready && (!part->is_wanted || part->is_wanted(svc->def)))
             part->write_unready(svc, out);
     }
+    if (svc->def->write_unready)
+        svc->def->write_unready(svc->state, out);
 }

@@ -24,6 +24,9 @@ enum {
     PAGE_BYTES_MAX = 16 * 1024 * 1024,
 };
 
+/* Prometheus asks for the version; for the others it is just text. */
+#define PLAIN_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
 struct svc_http {
     struct svc *svc;
     struct MHD_Daemon *daemon;
@@ -46,10 +49,25 @@ static void write_health(const struct svc *svc,
         wh_buf_append_str(body, "ok\n");
 }
 
-static unsigned write_page(const struct svc *svc, const char *path, struct wh_buf *body)
+/* What the service itself serves there; NULL = nothing. */
+static const struct svc_route *find_route(const struct svc *svc, const char *path)
+{
+    for (const struct svc_route *route = svc->def->routes; route && route->path; route++) {
+        if (strcmp(route->path, path) == 0)
+            return route;
+    }
+    return NULL;
+}
+
+static unsigned write_page(const struct svc *svc,
+                           const struct svc_route *route,
+                           const char *path,
+                           struct wh_buf *body)
 {
     unsigned status = MHD_HTTP_OK;
 
+    if (route)
+        return route->write(svc->state, body);
     if (strcmp(path, "/livez") == 0) {
         write_health(svc, svc_write_dead, body, &status);
     } else if (strcmp(path, "/readyz") == 0) {
@@ -65,15 +83,18 @@ static unsigned write_page(const struct svc *svc, const char *path, struct wh_bu
 
 static enum MHD_Result respond(struct MHD_Connection *connection,
                                unsigned status,
-                               const char *type,
+                               const struct svc_route *route,
                                struct wh_slice body)
 {
+    bool may_cache = route && route->cache_control && status == MHD_HTTP_OK;
     struct MHD_Response *response = MHD_create_response_from_buffer(
         body.len, (void *)(uintptr_t)body.ptr, MHD_RESPMEM_MUST_COPY);
     if (!response)
         return MHD_NO;
-    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+                                  route && route->type ? route->type : PLAIN_TYPE);
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
+                                  may_cache ? route->cache_control : "no-store");
     enum MHD_Result result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -102,14 +123,14 @@ static enum MHD_Result on_request(void *user,
         return MHD_YES;
     }
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8",
+        return respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, NULL,
                        WH_SLICE_LITERAL("GET only\n"));
     wh_buf_init(&body, PAGE_BYTES_MAX);
-    unsigned status = write_page(http->svc, path, &body);
+    const struct svc_route *route = find_route(http->svc, path);
+    unsigned status = write_page(http->svc, route, path, &body);
     enum MHD_Result result = MHD_NO;
     if (wh_buf_error(&body) == WH_OK)
-        result = respond(connection, status, "text/plain; version=0.0.4; charset=utf-8",
-                         wh_buf_slice(&body));
+        result = respond(connection, status, route, wh_buf_slice(&body));
     wh_buf_deinit(&body);
     return result;
 }

@@ -5,6 +5,8 @@
  *     /readyz    200 when calls can be served; else 503 with the reasons, one a line
  *     /metrics   Prometheus' text format
  *
+ * and the routes of the service's own (struct svc_route).
+ *
  * The only file that sees libmicrohttpd (docs/decisions).  Loop thread.
  */
 #ifndef SERVICES_CORE_HTTP_H

@@ -121,6 +121,15 @@ struct svc_job {
     bool is_exclusive;
 };
 
+/* A page of the service's own on its HTTP port, beside /livez, /readyz and /metrics: public, GET. */
+struct svc_route {
+    const char *path;          /* exactly, "/.well-known/jwks.json" */
+    const char *type;          /* Content-Type */
+    const char *cache_control; /* of a 200; NULL = "no-store" */
+    /* Append the body; the status.  Loop thread: must not wait for anything. */
+    unsigned (*write)(void *state, struct wh_buf *body);
+};
+
 /* One step of the database's schema, forward only; made from migrations/NNNN_name.sql by CMake. */
 struct svc_migration {
     const char *name; /* "0001_orders" */
@@ -152,6 +161,10 @@ struct svc_def {
      * function): the service does not start. */
     bool (*start)(const void *settings, void **out_state);
     void (*stop)(void *state);
+
+    const struct svc_route *routes; /* ends with {0}; NULL = none */
+    /* /readyz: append why not, one line each; nothing = ready.  NULL = always.  Loop thread. */
+    void (*write_unready)(void *state, struct wh_buf *out);
 };
 
 /* Runs the verb in argv; the exit status. */
