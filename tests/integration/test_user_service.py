@@ -383,6 +383,41 @@ def test_hub_takes_the_token_and_sends_what_happens_to_the_user(users, make_hub,
     assert event["data"] == {"user": user, "name": "Ann Berg", "roles": []}
 
 
+@pytest.mark.skipif(not (ROOT / "hub/http_rpc.c").exists(), reason="this hub has no /auth")
+def test_accounts_over_rest(users, make_hub, redis):
+    hub = make_hub(hub_config(users), redis=redis)
+
+    def post(path, body, token=None, key=None):
+        headers = {"Content-Type": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {hub.keep_secret(token)}"
+        if key:
+            headers["Idempotency-Key"] = key
+        response = hub.http(path, method="POST", data=json.dumps(body).encode(), headers=headers)
+        return response.status, response.body
+
+    wanted = {"email": "ann@example.org", "password": hub.keep_secret(PASSWORD), "name": "Ann"}
+    wait_until(lambda: post("/auth/logout", {"refresh_token": "none"})[0] == 200,
+               "the hub does not see the service")
+    status, first = post("/auth/register", wanted, key="rest-1")
+    assert status == 200, first
+    status, second = post("/auth/register", wanted, key="rest-1")
+    assert status == 200 and json.loads(second)["user"] == json.loads(first)["user"]
+    ann = json.loads(first)
+    status, body = post("/rpc/users.v1.me", {}, token=ann["access_token"])
+    assert status == 200 and json.loads(body) == {"user": ann["user"]}
+    assert post("/rpc/users.v1.me", {})[0] == 401
+    roles = {"user": ann["user"]["id"], "roles": ["admin"]}
+    assert post("/rpc/users.v1.set_roles", roles, token=ann["access_token"])[0] == 403
+    assert post("/rpc/users.v1.set_roles", roles)[0] == 401
+    assert post("/auth/login", {**wanted, "password": "wrong password"})[0] == 401
+    assert post("/auth/register", {**wanted, "email": "ann"})[0] == 400
+    status, body = post("/auth/refresh", {"refresh_token": ann["refresh_token"]})
+    assert status == 200
+    assert post("/auth/logout", {"refresh_token": json.loads(body)["refresh_token"]})[0] == 200
+    assert post("/auth/refresh", {"refresh_token": json.loads(body)["refresh_token"]})[0] == 401
+
+
 def test_keys_rotate_under_connected_clients(make_users, make_hub, clients, redis):
     users = make_users({"token.key_lead": "2s", "token.key_lifetime": "1h"})
     ann = users.register("ann@example.org")
