@@ -4,6 +4,7 @@ a fake that the cards steer (support/fake_payment.py)."""
 import json
 import random
 import re
+import subprocess
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -264,29 +265,66 @@ def test_requests_whose_answer_is_lost_are_repeated_without_telling_the_owner_tw
     assert len(sold) == 1
 
 
-def test_answers_that_do_not_fit_the_order_change_nothing(shop, redis):
+@pytest.mark.parametrize("wrong", [
+    {"payment": str(uuid.uuid4())},
+    {"amount": {"amount_minor": 1, "currency": "EUR"}},
+    {"amount": {"amount_minor": 1250, "currency": "USD"}},
+    {"order": "nonsense"},
+    {"order": str(uuid.uuid4())},
+])
+def test_an_answer_that_does_not_fit_the_order_becomes_a_dead_letter(shop, redis, wrong):
     service = shop()
     order = create(shop.call, ("cup", 1), card=SILENT)["order"]
     data = shop.payment.wait(order, "payment.requested.v1")
-    shop.payment.send("authorized", data, payment=str(uuid.uuid4()))
-    shop.payment.send("authorized", data, amount={"amount_minor": 1, "currency": "EUR"})
-    shop.payment.send("authorized", data, order="nonsense")
-    other = create(shop.call, ("cup", 1))["order"]
-    service.wait_step(other, "captured")
+    event = shop.payment.send("authorized", data, **wrong)
+    wait_until(lambda: event.encode() in redis.cli("XRANGE", "wh:events:dead:order", "-", "+"),
+               "the dead letter", SETTLE_SECONDS)
     assert service.step(order) == "awaiting_payment"
+    shop.payment.payments[data["payment"]] = "authorized"
+    shop.payment.send("authorized", data)
+    service.wait_step(order, "captured")
 
 
-def test_an_answer_that_comes_twice_counts_once(shop):
+def test_an_answer_that_comes_twice_or_late_counts_once(shop):
     service = shop()
     order = create(shop.call, ("cup", 1), card=SILENT)["order"]
     data = shop.payment.wait(order, "payment.requested.v1")
     event = shop.payment.send("authorized", data)
-    shop.payment.send("authorized", data, event_id=event)
-    shop.payment.send("authorized", data)
     shop.payment.send("captured", data)
-    service.wait_step(order, "captured")
+    shop.payment.send("authorized", data, event_id=event)
+    last = shop.payment.send("authorized", data)
+    wait_until(lambda: service.sql(f"select 1 from inbox where event_id = '{last}'"), "consumed")
     assert len(shop.payment.of(order, "order.confirmed.v1")) == 1
-    assert service.sql(f"select version from orders where id = '{order}'") == [["2"]]
+    assert service.sql("select o.version, s.step, s.payment_state, m.payment_state from orders o "
+                       "join saga s on s.order_id = o.id "
+                       "join order_summary m on m.order_id = o.id") == [
+        ["2", "captured", "captured", "captured"]]
+
+
+def test_a_cancellation_that_had_to_wait_sees_what_happened_before_it(shop, shared_postgres):
+    service = shop()
+    order = create(shop.call, ("cup", 1), card=SILENT)["order"]
+    shop.payment.wait(order, "payment.requested.v1")
+    other = subprocess.Popen(
+        ["psql", "-Xq", shared_postgres.url(service.database)], stdin=subprocess.PIPE, text=True)
+    # As if the payment had been authorized by another instance, which is about to commit.
+    other.stdin.write(f"""begin;
+        select 1 from orders join saga on order_id = id where id = '{order}' for no key update;
+        update saga set step = 'awaiting_capture', card = null where order_id = '{order}';
+\n""")
+    other.stdin.flush()
+    wait_until(lambda: service.sql("select 1 from pg_locks l join pg_class c on c.oid = l.relation "
+                                   "where c.relname = 'saga' and l.mode = 'RowExclusiveLock'"),
+               "the row is locked")
+    cancelling = shop.call.start("orders.v1.cancel", {"order": order}, user="ann", key="k")
+    wait_until(lambda: service.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' "
+                                   f"and datname = '{service.database}'"), "the cancellation waits")
+    other.stdin.write("commit;\n")
+    other.stdin.close()
+    assert other.wait(timeout=20) == 0
+    assert cancelling.result(timeout=20)["state"] == "cancelled"
+    shop.payment.wait(order, "payment.refund_requested.v1")
+    assert shop.payment.of(order, "payment.void_requested.v1") == []
 
 
 # Many at once

@@ -9,8 +9,8 @@ int main(void)
     json_t *list = json_array();
     for (size_t i = 0; i < ORDER_SQL_COUNT; i++) {
         const struct order_statement *statement = &order_statements[i];
-        json_t *row = json_pack("{s:s, s:s, s:b}", "name", statement->name, "text",
-                                statement->text, "reads_all", (int)statement->reads_all);
+        json_t *row = json_pack("{s:s, s:s, s:b}", "name", statement->name, "text", statement->text,
+                                "reads_all", (int)statement->reads_all);
         json_array_append_new(list, row);
     }
     int failed = json_dumpf(list, stdout, JSON_INDENT(1));
