@@ -1,0 +1,1 @@
+target_link_libraries(svc_payment PRIVATE PkgConfig::LIBPQ)
