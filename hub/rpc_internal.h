@@ -6,7 +6,7 @@
 #include "common/base/map.h"
 #include "common/base/span.h"
 #include "common/io/redis_pubsub.h"
-#include "hub/breaker.h"
+#include "common/base/breaker.h"
 #include "hub/limits.h"
 #include "hub/metrics_rpc.h"
 #include "hub/rpc.h"

@@ -3,7 +3,7 @@
  * Calls that were let through before the breaker opened end while it is open
  * or half-open; they no longer count, for the probe alone decides then.
  */
-#include "hub/breaker.h"
+#include "common/base/breaker.h"
 
 #include <string.h>
 

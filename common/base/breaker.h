@@ -5,8 +5,8 @@
  *
  * Pure: the time and the randomness are passed in.
  */
-#ifndef HUB_BREAKER_H
-#define HUB_BREAKER_H
+#ifndef WH_BASE_BREAKER_H
+#define WH_BASE_BREAKER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "hub/breaker.h"
+#include "common/base/breaker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
