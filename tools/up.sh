@@ -1,7 +1,9 @@
 #!/bin/sh
-# ./dev up: a private Redis and the hub until Ctrl-C.  Everything it writes is in .run/.
+# ./dev up: a private Redis, a private PostgreSQL, the services and the hub until Ctrl-C.  Everything it
+# writes is in .run/.
 set -u
 . tools/common.sh
+. tools/postgres.sh
 
 usage="usage: ./dev up [--only-hub] [--port N] [--redis-port N]"
 port=8000 redis_port='' only_hub=''
@@ -22,7 +24,9 @@ done
 run_dir=.run
 config=$run_dir/wirehub.yaml
 demo=$run_dir/web-demo
-hub=build/release/bin/wirehub
+bin=build/release/bin
+hub=$bin/wirehub
+services="user order payment"
 page=http://127.0.0.1:$port/
 
 write_config() {
@@ -34,13 +38,18 @@ write_config() {
     else
         engine="{ type: redis, redis: { address: \"127.0.0.1:$redis_port\" } }"
     fi
+    if [ -n "$only_hub" ]; then
+        token="hmac_secret_key: \"$(cat "$run_dir/secret")\""
+    else
+        token="issuer: wirehub-user, jwks_public_endpoint: \"http://127.0.0.1:$user_port/.well-known/jwks.json\""
+    fi
     cat >"$config" <<CONFIG
 # Written by ./dev up at each start; changes are lost.  Not for production: anonymous clients may
 # connect and everybody on this machine may publish.
 http_server: { address: 127.0.0.1, port: $port }
 client:
   allow_anonymous_connect_without_token: true
-  token: { hmac_secret_key: "$(cat "$run_dir/secret")" }
+  token: { $token }
 engine: $engine
 channel:
   without_namespace:
@@ -48,9 +57,20 @@ channel:
     allow_subscribe_for_anonymous: true
     allow_publish_for_subscriber: true
   namespaces:
-    - { name: market, allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true }
-    - { name: orders, allow_user_limited_channels: true }
+    - name: market
+      allow_subscribe_for_client: true
+      allow_subscribe_for_anonymous: true
+      history_size: 100
+      history_ttl: 1h
+      force_recovery: true
+    # What the services publish; history as they are told to keep it.
+    - { name: orders, allow_user_limited_channels: true, history_size: 1000, history_ttl: 24h, force_recovery: true }
+    - { name: payments, allow_user_limited_channels: true, history_size: 1000, history_ttl: 24h, force_recovery: true }
+    - { name: users, allow_user_limited_channels: true, history_size: 1000, history_ttl: 24h, force_recovery: true }
     - name: demo
+      presence: true
+      join_leave: true
+      allow_presence_for_subscriber: true
       allow_subscribe_for_client: true
       allow_subscribe_for_anonymous: true
       allow_publish_for_client: true
@@ -69,7 +89,7 @@ clean_stale_run() {
 Stop it with Ctrl-C in its terminal, or: kill $running"
     fi
     say "cleaning up after a run that was killed"
-    for name in hub redis; do
+    for name in hub $services postgres redis; do
         if left=$(remembered_pid "$run_dir/$name.pid"); then
             stop_process "$left"
         fi
@@ -77,10 +97,10 @@ Stop it with Ctrl-C in its terminal, or: kill $running"
     rm -f "$run_dir"/*.pid
 }
 
-stop_process() { # SIGTERM, and SIGKILL when it is still there after 35 s
+stop_process() { # stop_process PID [SIGNAL]: SIGTERM, and SIGKILL when it is still there after 35 s
     started=$(start_time "$1")
     [ -n "$started" ] || return 0
-    run kill -TERM "$1" 2>/dev/null
+    run kill -"${2-TERM}" "$1" 2>/dev/null
     tries=350
     while is_alive "$1" "$started" && [ "$tries" -gt 0 ]; do
         sleep 0.1
@@ -97,6 +117,10 @@ is_alive() { # not gone, not reborn, not a zombie waiting for us
 stop_all() {
     trap '' INT TERM HUP # nor is it left half-way
     [ -z "${hub_pid-}" ] || stop_process "$hub_pid"
+    for pid in ${service_pids-}; do
+        stop_process "$pid"
+    done
+    [ -z "${postgres_pid-}" ] || stop_process "$postgres_pid" INT # TERM would wait for its clients
     [ -z "${redis_pid-}" ] || stop_process "$redis_pid"
     rm -f "$run_dir"/*.pid "$run_dir/redis.sock"
     [ -z "${hub_pid-}${redis_pid-}" ] || say "stopped"
@@ -114,7 +138,8 @@ start() { # start LOG COMMAND...: its pid is $!
     log=$1
     shift
     say "+ $* >$log &"
-    setsid setpriv --pdeathsig TERM "$@" </dev/null >"$log" 2>&1 &
+    # shellcheck disable=SC2086 # options, not one word
+    setsid setpriv ${start_privileges:---pdeathsig TERM} "$@" </dev/null >"$log" 2>&1 &
 }
 
 wait_until() { # wait_until PID WHAT LOG TEST...: polls for at most 30 s
@@ -143,6 +168,59 @@ start_redis() {
     wait_until "$redis_pid" Redis "$run_dir/redis.log" redis-cli -p "$redis_port" PING
 }
 
+free_port_from() { # free_port_from PORT: the next one that nobody listens on
+    candidate=$1
+    while port_is_busy "$candidate"; do candidate=$((candidate + 1)); done
+    echo "$candidate"
+}
+
+write_service_config() { # write_service_config NAME HTTP_PORT
+    cat >"$run_dir/$1.yaml" <<CONFIG
+# Written by ./dev up at each start; changes are lost.
+redis: { address: "127.0.0.1:$redis_port" }
+database: { url: "$(postgres_url "$1")" }
+http: { port: $2 }
+log: { format: logfmt }
+CONFIG
+    case $1 in
+    user) echo "token: { sealing_secret: \"$(secret sealing)$(secret sealing)\" }" ;;
+    payment) echo "provider: { url: \"$(postgres_url payment)\" }" ;;
+    esac >>"$run_dir/$1.yaml"
+}
+
+start_services() {
+    service_pids=''
+    next_port=$((port + 101))
+    for name in $services; do
+        postgres_database "$name" || die "cannot make the database of $name"
+        next_port=$(free_port_from "$next_port")
+        [ "$name" != user ] || user_port=$next_port
+        write_service_config "$name" "$next_port"
+        start "$run_dir/$name.log" "$bin/wirehub-$name" serve --config "$run_dir/$name.yaml"
+        service_pids="$service_pids $!"
+        remember_process "$!" "$run_dir/$name.pid"
+        wait_until "$!" "the $name service" "$run_dir/$name.log" \
+            curl -fsS -m 2 --noproxy '*' "http://127.0.0.1:$next_port/readyz"
+        next_port=$((next_port + 1))
+    done
+    PGPASSWORD=$(secret order) "$(postgres_bin)/psql" -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 \
+        -p "$postgres_port" -U wirehub_order -d wirehub_order -f services/order/seed.sql \
+        >"$run_dir/seed.log" 2>&1 || fail "the products could not be stored" "$run_dir/seed.log"
+}
+
+# Known people to log in as.  Whoever is there already is left alone (409).
+register_demo_users() {
+    for name in ann bob; do
+        status=$(printf '{"email":"%s@example.com","password":"demo password","name":"%s"}' "$name" "$name" |
+            curl -sS -m 10 --noproxy '*' -o "$run_dir/register.log" -w '%{http_code}' \
+                -H 'Content-Type: application/json' -d @- "${page}auth/register")
+        case $status in
+        200 | 409) ;;
+        *) fail "registering $name answered $status" "$run_dir/register.log" ;;
+        esac
+    done
+}
+
 start_hub() {
     start "$run_dir/hub.log" "$hub" serve --config "$config"
     hub_pid=$!
@@ -152,20 +230,26 @@ start_hub() {
 
 show_what_to_try() {
     say ""
-    say "Wirehub is ready:   $page          (log: $run_dir/hub.log, Ctrl-C stops)"
+    say "Wirehub is ready:   $page          (logs: $run_dir/*.log, Ctrl-C stops)"
     say ""
-    if [ -z "$only_hub" ]; then
+    if [ -n "$only_hub" ]; then
+        say "  a token for user ann:"
+        say "    $hub gen-token --config $config --user ann"
+    else
+        say "  log-ins:  ann@example.com and bob@example.com, password: demo password"
+        say ""
         say "  make an event appear:"
         say "    redis-cli -p $redis_port PUBLISH wh:ch:market:ticker '{\"symbol\":\"ACME\",\"price\":42}'"
+        say "  call a method of a service:"
+        say "    curl ${page}rpc/products.v1.list -d '{}'"
     fi
     say "  see what it counts:"
     say "    curl ${page}metrics"
-    say "  a token for user ann:"
-    say "    $hub gen-token --config $config --user ann"
     say ""
 }
 
-mkdir -p "$run_dir" && chmod 700 "$run_dir"
+# PostgreSQL, which is not root, must get to its folder; nothing else in here is for others to read.
+mkdir -p "$run_dir" && chmod 711 "$run_dir"
 clean_stale_run
 # The pid file is the lock between two starts at the same moment: noclobber creates it or fails.
 (set -C && echo "$$ $(start_time $$)" >"$run_dir/up.pid") 2>/dev/null || clean_stale_run
@@ -183,13 +267,22 @@ fi
 need build run node
 npm_install web-demo
 run cmake --preset release -D WH_BUILD_TESTS=OFF || die "configuring failed"
-run cmake --build --preset release --target hub || die "building failed"
+if [ -n "$only_hub" ]; then
+    run cmake --build --preset release --target hub || die "building failed"
+else
+    run cmake --build --preset release || die "building failed"
+fi
 
 umask 077 # secrets and logs are nobody else's
-[ -n "$only_hub" ] || start_redis
+if [ -z "$only_hub" ]; then
+    start_redis
+    start_postgres "$(free_port_from 5480)"
+    start_services
+fi
 demo_files "$demo" "${redis_port:-null}"
 write_config
 start_hub
+[ -n "$only_hub" ] || register_demo_users
 show_what_to_try
 wait "$hub_pid"
 fail "the hub ended by itself with status $?" "$run_dir/hub.log"
