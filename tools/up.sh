@@ -241,7 +241,7 @@ show_what_to_try() {
         say "  make an event appear:"
         say "    redis-cli -p $redis_port PUBLISH wh:ch:market:ticker '{\"symbol\":\"ACME\",\"price\":42}'"
         say "  call a method of a service:"
-        say "    curl ${page}rpc/products.v1.list -d '{}'"
+        say "    curl --json '{}' ${page}rpc/products.v1.list"
     fi
     say "  see what it counts:"
     say "    curl ${page}metrics"
