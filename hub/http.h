@@ -24,7 +24,7 @@ struct http_request {
     struct wh_slice idempotency_key;
     struct wh_slice traceparent; /* headers of W3C Trace Context, as they came */
     struct wh_slice tracestate;  /* wh_trace_state says whether it may go on */
-    const char *peer; /* address of the client; "" when not known, never NULL */
+    const char *peer;            /* address of the client; "" when not known, never NULL */
     struct wh_slice body;
 };
 

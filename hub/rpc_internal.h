@@ -2,11 +2,11 @@
 #ifndef HUB_RPC_INTERNAL_H
 #define HUB_RPC_INTERNAL_H
 
+#include "common/base/breaker.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/span.h"
 #include "common/io/redis_pubsub.h"
-#include "common/base/breaker.h"
 #include "hub/limits.h"
 #include "hub/metrics_rpc.h"
 #include "hub/rpc.h"

@@ -32,10 +32,10 @@ struct worker_context {
     unsigned listen_fd_count; /* 1 or 2 */
     struct metrics *metrics;  /* its column, already open */
     struct metrics_shared *metrics_shared;
-    const struct config *config;        /* as of now: a replacement gets a reloaded one */
+    const struct config *config;           /* as of now: a replacement gets a reloaded one */
     const struct wh_config_source *source; /* where to load it from again at SIGHUP */
-    int ready_fd;                       /* for worker_ready */
-    sigset_t signal_mask;               /* for worker_ready */
+    int ready_fd;                          /* for worker_ready */
+    sigset_t signal_mask;                  /* for worker_ready */
 };
 
 /* Runs in the child; what it returns is the exit status. */
