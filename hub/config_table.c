@@ -76,7 +76,7 @@ static const char *const format_names[] = {"auto", "logfmt", "json", NULL};
         .max = 1000000)
 
 #define RATE_SCOPE_ROWS(name, scope, of_what)                                                      \
-    RATE_ROWS(name, scope, "total", TOTAL, "commands and calls of all kinds " of_what),            \
+    RATE_ROWS(name, scope, "total", TOTAL, "commands and calls " of_what),            \
     RATE_ROWS(name, scope, "subscribe", SUBSCRIBE, "subscribes " of_what),                         \
     RATE_ROWS(name, scope, "publish", PUBLISH, "publishes " of_what),                              \
     RATE_ROWS(name, scope, "rpc", RPC, "calls " of_what),                                          \
@@ -289,9 +289,9 @@ static const struct wh_option rows[] = {
         "Verify subscription tokens with the keys below, not with those of `client.token`."),
     TOKEN_ROWS("client.subscription_token.", AT_SUB_TOKEN),
     RATE_SCOPE_ROWS("connection", CONNECTION, "of one connection"),
-    RATE_SCOPE_ROWS("user", USER, "of one user on one worker, REST included"),
+    RATE_SCOPE_ROWS("user", USER, "of a user (per worker, REST included)"),
     RATE_ROWS("user", USER, "connect", CONNECT, "connects of one user to one worker"),
-    RATE_SCOPE_ROWS("address", ADDRESS, "from one address to one worker, REST included"),
+    RATE_SCOPE_ROWS("address", ADDRESS, "from an address (per worker, REST too)"),
     RATE_ROWS("address", ADDRESS, "connect", CONNECT, "connects from one address to one worker"),
 
     ROW("http_api.key", STRING, LIVE | SECRET, AT(http_api.key),

@@ -30,7 +30,7 @@ packages() {
         libcurl4-openssl-dev libmicrohttpd-dev libpq-dev libcrypt-dev ;;
     run) echo redis-server redis-tools postgresql curl ;;
     node) command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm ca-certificates ;;
-    tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-msgpack \
+    tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-pytest-xdist python3-msgpack \
         python3-redis python3-jsonschema openssl ;;
     bench) echo nats-server libnats-dev ;;
     browser) echo chromium ;;

@@ -36,7 +36,7 @@ struct wh_otlp_config {
          .type = WH_OPTION_STRING,                                                                 \
          .offset = at(sample_ratio),                                                               \
          .max = 20,                                                                                \
-         .help = "Share of the traces that begin here which is recorded, 0 to 1; empty is "        \
+         .help = "Share of new traces that is recorded, 0 to 1; empty is "                         \
                  "`OTEL_TRACES_SAMPLER_ARG`, or else 1."},                                         \
     {                                                                                              \
         .name = "opentelemetry.headers", .type = WH_OPTION_STRING, .flags = WH_OPTION_SECRET,      \

@@ -827,7 +827,8 @@ def test_connection_is_gone_soon_after_a_failure(session, bad):
     session.wait_eof(END_SECONDS + PROMPTLY)
 
 
-@pytest.mark.parametrize("bad", [build_frame(3, b"x"), build_frame(TEXT, b"\xff")])
+@pytest.mark.parametrize("bad", [build_frame(3, b"x"), build_frame(TEXT, b"\xff")],
+                         ids=["reserved_opcode", "bad_utf8"])
 def test_nothing_is_done_after_a_failure(session, bad):
     session.send_bytes(bad + build_frame(TEXT, command(2)))
     expect_failure(session, 1002, 1007)
