@@ -35,6 +35,6 @@ struct payment_state_of_service;
 
 /* False (logged): out of memory. */
 bool payment_start(const void *settings, void **out_state);
-void payment_stop(void *state);
+void payment_stop(void *opaque);
 
 #endif

@@ -1,93 +1,17 @@
 """The payment service over real PostgreSQL and Redis; the order service is the test, which speaks on
 the streams.  The provider is the simulated one: its books are asked what really happened."""
 
-import datetime
-import json
-import os
 import random
+import re
 import uuid
-from pathlib import Path
 
 import pytest
-import redis as redis_client
 
 from support.hub import ROOT
+from support.payment_service import (ANSWER_LOST, DECLINED, GOOD, SLOW, TIME_OUT, TYPES,
+                                     PaymentService, Shop, books, check_event, uuid7)
 from support.rpc_caller import CallError, Calls
-from support.service import Service, wait_until
-
-GOOD = "4242424242424242"
-DECLINED = "4000000000000002"
-SLOW = "4000000000000259"
-ANSWER_LOST = "4000000000000341"
-TIME_OUT = "4000000000000408"
-TYPES = {"requested": "payment.requested.v1", "confirmed": "order.confirmed.v1",
-         "void": "payment.void_requested.v1", "refund": "payment.refund_requested.v1"}
-
-
-def uuid7():
-    stamp = int(datetime.datetime.now().timestamp() * 1000)
-    return str(uuid.UUID(int=(stamp << 80) | (0x7 << 76) | (random.getrandbits(12) << 64) |
-                         (0b10 << 62) | random.getrandbits(62)))
-
-
-def binary_path():
-    hub = Path(os.environ.get("WIREHUB_BIN", ROOT / "build/debug/bin/wirehub"))
-    return hub.parent / "wirehub-payment"
-
-
-class PaymentService(Service):
-    def __init__(self, redis, postgres, database, **options):
-        self.postgres = postgres
-        self.database = database
-        env = {"WIREHUB_PAYMENT_DATABASE_URL": postgres.url(database),
-               "WIREHUB_PAYMENT_PROVIDER_URL": postgres.url(database)}
-        crash_at = options.pop("crash_at", None)
-        if crash_at:
-            env["WIREHUB_CRASH_AT"] = crash_at
-        super().__init__(redis, binary=binary_path(), env=env,
-                         options={"testing.journal": None, "provider.latency": "0",
-                                  **{name.replace("__", "."): value
-                                     for name, value in options.items()}})
-        self.wait_ready()
-
-    def sql(self, text):
-        return self.postgres.sql(text, self.database)
-
-
-class Shop:
-    """The other side of the streams."""
-
-    def __init__(self, redis):
-        self.redis = redis_client.Redis(port=redis.port)
-
-    def ask(self, what, payment, order, *, user="ann", minor=1999, card=GOOD, event_id=None):
-        data = {"payment": payment, "order": order, "user": user}
-        money = {"amount_minor": minor, "currency": "EUR"}
-        data.update({"requested": {"amount": money, "card": card, "attempt": 1},
-                     "confirmed": {"total": money}, "void": {"reason": "payment_timeout"},
-                     "refund": {"amount": money}}[what])
-        event = {"specversion": "1.0", "id": event_id or uuid7(), "source": "/order",
-                 "type": TYPES[what], "subject": order,
-                 "time": datetime.datetime.now(datetime.timezone.utc).isoformat(),
-                 "datacontenttype": "application/json", "data": data}
-        self.redis.xadd("wh:events:" + TYPES[what].split(".")[0], {"event": json.dumps(event)})
-
-    def told(self, order):
-        """Kinds of the events about one order that the payment service said, in order."""
-        events = [json.loads(fields[b"event"])
-                  for _, fields in self.redis.xrange("wh:events:payment")]
-        return [event["type"].split(".")[1] for event in events
-                if event["subject"] == order and event["source"].endswith("payment")]
-
-    def wait_told(self, order, *kinds):
-        wait_until(lambda: self.told(order)[:len(kinds)] == list(kinds),
-                   f"not {kinds} but {self.told(order)}", 30)
-
-
-def books(service, payment):
-    """What the provider did, whatever we believe."""
-    return dict(service.sql("select operation, result from simulated_provider.operation "
-                            f"where payment = '{payment}'"))
+from support.service import wait_until
 
 
 @pytest.fixture
@@ -276,3 +200,42 @@ def test_unreadable_params_are_refused(pay, redis, params):
     with Calls(redis) as call, pytest.raises(CallError) as error:
         call("payments.v1.get", params or [1], user="ann")
     assert error.value.code == 107
+
+
+# Contracts
+
+
+def test_each_event_is_what_its_schema_says(pay, shop):
+    pay()
+    paid, declined, voided, never = [(uuid7(), uuid7()) for _ in range(4)]
+    shop.ask("requested", *declined, card=DECLINED)
+    shop.ask("void", *never)
+    for both in (paid, voided):
+        shop.ask("requested", *both)
+        shop.wait_told(both[1], "authorized")
+    shop.ask("void", *voided)
+    shop.ask("confirmed", *paid)
+    shop.wait_told(paid[1], "authorized", "captured")
+    shop.ask("refund", *paid)
+    shop.wait_told(paid[1], "authorized", "captured", "refunded")
+    shop.wait_told(voided[1], "authorized", "voided")
+    shop.wait_told(declined[1], "declined")
+    shop.wait_told(never[1], "voided")
+    money = {"amount_minor": 1999, "currency": "EUR"}
+    for event in shop.said():
+        check_event(event)
+        assert event["subject"] == event["data"]["order"]
+        # Whatever was asked for is said in full; of what never was there is nothing to say.
+        assert event["data"].get("amount") == (None if event["subject"] == never[1] else money)
+    assert {event["type"] for event in shop.said()} == {
+        "payment.authorized.v1", "payment.captured.v1", "payment.declined.v1",
+        "payment.refunded.v1", "payment.voided.v1"}
+
+
+def test_each_event_that_is_heard_has_a_schema_and_is_asked_here_by_it():
+    """shop.ask checks what it says; that the order service says no other is in its own tests and,
+    with both of them, in test_saga.py."""
+    source = (ROOT / "services/payment/main.c").read_text()
+    heard = set(re.findall(r'\{"([a-z_.]+\.v1)", payment_on_', source))
+    assert heard == set(TYPES.values())
+    assert all((ROOT / f"docs/events/{kind}.json").exists() for kind in heard)
