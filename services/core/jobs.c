@@ -1,5 +1,5 @@
 /*
- * Each thread of a job sleeps until that is due, or until it is told to stop.
+ * A thread that sleeps until the next job is due, or until it is told to stop.
  * Periods are spread by chance, so that instances do not work in step.
  */
 #include "services/core/jobs.h"
@@ -7,26 +7,20 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
-#include "services/core/database.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
-struct job_thread {
-    struct svc_jobs *jobs;
-    const struct svc_job *job;
-    struct svc_ctx ctx;
-    pthread_t thread;
-    atomic_bool is_done;
-};
-
 struct svc_jobs {
+    struct svc_ctx ctx;
+    size_t count;
+    uint64_t *due_ms; /* monotonic, of each */
+    pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool is_stopping; /* under the lock */
-    size_t count;     /* of those that run */
-    struct job_thread threads[];
+    atomic_bool is_done;
 };
 
 /* period ± 10 % */
@@ -36,12 +30,9 @@ static uint64_t next_due(const struct svc_job *job)
     return wh_clock_monotonic_ms() + job->every_ms - jitter_ms / 2 + wh_random_below(jitter_ms + 1);
 }
 
-static void run_job(struct job_thread *thread)
+static void run_job(struct svc_jobs *jobs, const struct svc_job *job)
 {
-    struct svc_ctx *ctx = &thread->ctx;
-    const struct svc_job *job = thread->job;
-    if (ctx->svc->def->migrations && !svc_database_is_ready(ctx->svc))
-        return; /* what it works on is not there yet */
+    struct svc_ctx *ctx = &jobs->ctx;
     svc_ctx_reset(ctx);
     for (size_t i = 0; job->is_exclusive && svc_parts[i]; i++) {
         if (svc_parts[i]->may_lead && !svc_parts[i]->may_lead(ctx, job->name))
@@ -66,69 +57,71 @@ static bool sleep_until(struct svc_jobs *jobs, uint64_t due_ms)
     return goes_on;
 }
 
-static void *job_main(void *argument)
+static void run_all(struct svc_jobs *jobs)
 {
-    struct job_thread *thread = argument;
-    if (svc_parts_open_thread(&thread->ctx) == WH_OK) {
-        while (sleep_until(thread->jobs, next_due(thread->job)))
-            run_job(thread);
-    }
-    svc_parts_close_thread(&thread->ctx);
-    atomic_store(&thread->is_done, true);
+    const struct svc_job *table = jobs->ctx.svc->def->jobs;
+    size_t next = 0;
+
+    do {
+        if (jobs->due_ms[next] <= wh_clock_monotonic_ms()) {
+            run_job(jobs, &table[next]);
+            jobs->due_ms[next] = next_due(&table[next]);
+        }
+        next = 0;
+        for (size_t i = 1; i < jobs->count; i++) {
+            if (jobs->due_ms[i] < jobs->due_ms[next])
+                next = i;
+        }
+    } while (sleep_until(jobs, jobs->due_ms[next]));
+}
+
+static void *jobs_main(void *argument)
+{
+    struct svc_jobs *jobs = argument;
+    if (svc_parts_open_thread(&jobs->ctx) == WH_OK)
+        run_all(jobs);
+    svc_parts_close_thread(&jobs->ctx);
+    atomic_store(&jobs->is_done, true);
     return NULL;
-}
-
-static size_t thread_count(const struct svc_job *job)
-{
-    return job->threads > 1 && !job->is_exclusive ? job->threads : 1;
-}
-
-/* WH_EIO: no thread. */
-static enum wh_err start_thread(struct svc_jobs *jobs, struct svc *svc, const struct svc_job *job)
-{
-    struct job_thread *thread = &jobs->threads[jobs->count];
-    sigset_t all, before;
-    thread->jobs = jobs;
-    thread->job = job;
-    svc_ctx_init(&thread->ctx, svc, (unsigned)(svc->settings->workers + jobs->count));
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int status = pthread_create(&thread->thread, NULL, job_main, thread);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (status != 0) {
-        svc_ctx_deinit(&thread->ctx);
-        return WH_EIO;
-    }
-    jobs->count++;
-    return WH_OK;
 }
 
 enum wh_err svc_jobs_start(struct svc *svc, struct svc_jobs **out_jobs)
 {
     pthread_condattr_t monotonic;
-    enum wh_err err = WH_OK;
+    sigset_t all, before;
     size_t count = 0;
 
     *out_jobs = NULL;
-    for (const struct svc_job *job = svc->def->jobs; job && job->name; job++)
-        count += thread_count(job);
+    while (svc->def->jobs && svc->def->jobs[count].name)
+        count++;
     if (count == 0)
         return WH_OK;
-    struct svc_jobs *jobs = wh_calloc(1, sizeof *jobs + count * sizeof jobs->threads[0]);
-    if (!jobs)
+    struct svc_jobs *jobs = wh_calloc(1, sizeof *jobs);
+    uint64_t *due_ms = wh_calloc(count, sizeof *due_ms);
+    if (!jobs || !due_ms) {
+        wh_free(jobs);
+        wh_free(due_ms);
         return WH_ENOMEM;
+    }
+    jobs->count = count;
+    jobs->due_ms = due_ms;
+    for (size_t i = 0; i < count; i++)
+        due_ms[i] = next_due(&svc->def->jobs[i]);
+    svc_ctx_init(&jobs->ctx, svc, (unsigned)svc->settings->workers);
     pthread_mutex_init(&jobs->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&jobs->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    for (const struct svc_job *job = svc->def->jobs; job->name && !err; job++) {
-        for (size_t i = 0; i < thread_count(job) && !err; i++)
-            err = start_thread(jobs, svc, job);
-    }
-    if (err) {
-        svc_jobs_stop(jobs);
-        return err;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int status = pthread_create(&jobs->thread, NULL, jobs_main, jobs);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status != 0) {
+        svc_ctx_deinit(&jobs->ctx);
+        wh_free(due_ms);
+        wh_free(jobs);
+        return WH_EIO;
     }
     *out_jobs = jobs;
     return WH_OK;
@@ -140,13 +133,9 @@ bool svc_jobs_is_done(struct svc_jobs *jobs)
         return true;
     pthread_mutex_lock(&jobs->lock);
     jobs->is_stopping = true;
-    pthread_cond_broadcast(&jobs->wake);
+    pthread_cond_signal(&jobs->wake);
     pthread_mutex_unlock(&jobs->lock);
-    for (size_t i = 0; i < jobs->count; i++) {
-        if (!atomic_load(&jobs->threads[i].is_done))
-            return false;
-    }
-    return true;
+    return atomic_load(&jobs->is_done);
 }
 
 void svc_jobs_stop(struct svc_jobs *jobs)
@@ -154,11 +143,10 @@ void svc_jobs_stop(struct svc_jobs *jobs)
     if (!jobs)
         return;
     (void)svc_jobs_is_done(jobs);
-    for (size_t i = 0; i < jobs->count; i++) {
-        pthread_join(jobs->threads[i].thread, NULL);
-        svc_ctx_deinit(&jobs->threads[i].ctx);
-    }
+    pthread_join(jobs->thread, NULL);
     pthread_cond_destroy(&jobs->wake);
     pthread_mutex_destroy(&jobs->lock);
+    svc_ctx_deinit(&jobs->ctx);
+    wh_free(jobs->due_ms);
     wh_free(jobs);
 }

@@ -111,20 +111,17 @@ struct svc_consumer {
     svc_event_handler *handler;
 };
 
-/* Work on a clock, on threads of its own beside the workers.  With migrations it begins when the
- * schema is there. */
+/* Work on a clock, on a thread of its own beside the workers. */
 struct svc_job {
     const char *name;
-    uint32_t every_ms; /* from the end of one run to the next, ± 10 % */
+    uint32_t every_ms;
     uint32_t (*handler)(struct svc_ctx *ctx);
     /* In one instance of the service at a time, as long as it takes less than 30 s; work that
      * takes longer claims its rows itself (for update skip locked).  Needs the database. */
     bool is_exclusive;
-    unsigned threads; /* that run it at the same time; 0 = one, as always with is_exclusive */
 };
 
-/* A page of the service's own on its HTTP port, beside /livez, /readyz and /metrics: public, GET.
- */
+/* A page of the service's own on its HTTP port, beside /livez, /readyz and /metrics: public, GET. */
 struct svc_route {
     const char *path;          /* exactly, "/.well-known/jwks.json" */
     const char *type;          /* Content-Type */

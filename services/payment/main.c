@@ -49,11 +49,9 @@ static const struct svc_consumer consumers[] = {
     {0},
 };
 
-/* On several threads: a provider that takes its time with one payment does not delay all. */
-static const struct svc_job jobs[] = {
-    {.name = "settle", .every_ms = 50, .handler = payment_settle, .threads = 4},
-    {0},
-};
+/* Several threads of one kind: a provider that takes its time with one payment delays few. */
+#define SETTLE(n) {.name = "settle-" #n, .every_ms = 50, .handler = payment_settle}
+static const struct svc_job jobs[] = {SETTLE(1), SETTLE(2), SETTLE(3), SETTLE(4), {0}};
 /* clang-format on */
 
 static void check(const void *settings, struct wh_buf *problems)

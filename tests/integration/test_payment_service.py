@@ -69,20 +69,6 @@ def test_a_provider_that_does_not_answer_charges_once_all_the_same(pay, shop, ca
     assert books(service, payment) == {"authorize": "done", "capture": "done"}
 
 
-def test_a_slow_payment_does_not_hold_up_the_others(pay, shop):
-    pay(provider__timeout="10s")
-    slow, slow_order = uuid7(), uuid7()
-    shop.ask("requested", slow, slow_order, card=SLOW)
-    others = [(uuid7(), uuid7()) for _ in range(20)]
-    for payment, order in others:
-        shop.ask("requested", payment, order)
-    for _, order in [*others, (slow, slow_order)]:
-        shop.wait_told(order, "authorized")
-    said = [json.loads(fields[b"event"]) for _, fields in shop.redis.xrange("wh:events:payment")]
-    authorized = [event["subject"] for event in said if event["type"] == "payment.authorized.v1"]
-    assert authorized.index(slow_order) > 0  # it was asked for first, and takes 2 s
-
-
 def test_a_void_releases_what_was_held(pay, shop):
     service = pay()
     payment, order = uuid7(), uuid7()
