@@ -109,6 +109,11 @@ enum wh_err svc_params(struct svc_ctx *ctx, const struct wh_schema *schema, void
                            &ctx->arena, out);
 }
 
+bool svc_is_stopping(const struct svc_ctx *ctx)
+{
+    return ctx->svc && atomic_load(&ctx->svc->is_stopping);
+}
+
 uint64_t svc_remaining_ms(const struct svc_ctx *ctx)
 {
     uint64_t now_ms = wh_clock_monotonic_ms();

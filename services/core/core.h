@@ -91,8 +91,10 @@ struct svc_part {
     /* /metrics: append in the text format. */
     void (*write_metrics)(const struct svc *svc, struct wh_buf *out);
 
+    /* Whether what jobs work on is there.  Any thread. */
+    bool (*may_work)(const struct svc *svc);
     /* Whether this instance is the one that runs the exclusive job of that name now; on the thread
-     * of the jobs. */
+     * of the job. */
     bool (*may_lead)(struct svc_ctx *ctx, const char *job);
 
     /* A verb of its own ("migrate"), after the options were read; the exit status. */

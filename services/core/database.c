@@ -198,7 +198,7 @@ static bool may_lead(struct svc_ctx *ctx, const char *job)
 {
     char name[128];
     snprintf(name, sizeof name, "job:%.100s", job);
-    return svc_database_is_ready(ctx->svc) && svc_lease_take(ctx, name, SVC_JOB_LEASE_MS);
+    return svc_lease_take(ctx, name, SVC_JOB_LEASE_MS);
 }
 
 static void write_unready(const struct svc *svc, struct wh_buf *out)
@@ -262,6 +262,7 @@ const struct svc_part svc_part_database = {
     .open_thread = open_thread,
     .close_thread = close_thread,
     .run = run_wrapped,
+    .may_work = svc_database_is_ready,
     .may_lead = may_lead,
     .write_unready = write_unready,
     .write_metrics = write_metrics,

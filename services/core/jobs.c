@@ -1,6 +1,6 @@
 /*
- * A thread that sleeps until the next job is due, or until it is told to stop.
- * Periods are spread by chance, so that instances do not work in step.
+ * A thread for each job that sleeps until it is due, or until it is told to
+ * stop.  Periods are spread by chance, so that instances do not work in step.
  */
 #include "services/core/jobs.h"
 
@@ -12,15 +12,20 @@
 #include <signal.h>
 #include <time.h>
 
-struct svc_jobs {
+struct runner {
     struct svc_ctx ctx;
-    size_t count;
-    uint64_t *due_ms; /* monotonic, of each */
+    struct svc_jobs *jobs;
+    const struct svc_job *job;
     pthread_t thread;
+    atomic_bool is_done;
+};
+
+struct svc_jobs {
+    size_t count; /* of runners with a thread */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool is_stopping; /* under the lock */
-    atomic_bool is_done;
+    struct runner runners[];
 };
 
 /* period ± 10 % */
@@ -30,14 +35,26 @@ static uint64_t next_due(const struct svc_job *job)
     return wh_clock_monotonic_ms() + job->every_ms - jitter_ms / 2 + wh_random_below(jitter_ms + 1);
 }
 
-static void run_job(struct svc_jobs *jobs, const struct svc_job *job)
+/* Whether it is this instance's turn, and what the job needs is there. */
+static bool may_run(struct svc_ctx *ctx, const struct svc_job *job)
 {
-    struct svc_ctx *ctx = &jobs->ctx;
-    svc_ctx_reset(ctx);
-    for (size_t i = 0; job->is_exclusive && svc_parts[i]; i++) {
-        if (svc_parts[i]->may_lead && !svc_parts[i]->may_lead(ctx, job->name))
-            return; /* another instance does it */
+    for (size_t i = 0; svc_parts[i]; i++) {
+        const struct svc_part *part = svc_parts[i];
+        if (part->is_wanted && !part->is_wanted(ctx->svc->def))
+            continue;
+        if (part->may_work && !part->may_work(ctx->svc))
+            return false;
+        if (job->is_exclusive && part->may_lead && !part->may_lead(ctx, job->name))
+            return false; /* another instance does it */
     }
+    return true;
+}
+
+static void run_job(struct svc_ctx *ctx, const struct svc_job *job)
+{
+    svc_ctx_reset(ctx);
+    if (!may_run(ctx, job))
+        return;
     uint32_t code = job->handler(ctx);
     if (code != SVC_OK)
         wh_log(WH_LOG_WARN, "jobs", "failed", "job=%s code=%u reason=%s", job->name, code,
@@ -57,38 +74,37 @@ static bool sleep_until(struct svc_jobs *jobs, uint64_t due_ms)
     return goes_on;
 }
 
-static void run_all(struct svc_jobs *jobs)
+static void *runner_main(void *argument)
 {
-    const struct svc_job *table = jobs->ctx.svc->def->jobs;
-    size_t next = 0;
-
-    do {
-        if (jobs->due_ms[next] <= wh_clock_monotonic_ms()) {
-            run_job(jobs, &table[next]);
-            jobs->due_ms[next] = next_due(&table[next]);
-        }
-        next = 0;
-        for (size_t i = 1; i < jobs->count; i++) {
-            if (jobs->due_ms[i] < jobs->due_ms[next])
-                next = i;
-        }
-    } while (sleep_until(jobs, jobs->due_ms[next]));
+    struct runner *runner = argument;
+    if (svc_parts_open_thread(&runner->ctx) == WH_OK) {
+        while (sleep_until(runner->jobs, next_due(runner->job)))
+            run_job(&runner->ctx, runner->job);
+    }
+    svc_parts_close_thread(&runner->ctx);
+    atomic_store(&runner->is_done, true);
+    return NULL;
 }
 
-static void *jobs_main(void *argument)
+static bool start_runner(struct svc_jobs *jobs, struct svc *svc, size_t i)
 {
-    struct svc_jobs *jobs = argument;
-    if (svc_parts_open_thread(&jobs->ctx) == WH_OK)
-        run_all(jobs);
-    svc_parts_close_thread(&jobs->ctx);
-    atomic_store(&jobs->is_done, true);
-    return NULL;
+    struct runner *runner = &jobs->runners[i];
+    sigset_t all, before;
+    runner->jobs = jobs;
+    runner->job = &svc->def->jobs[i];
+    svc_ctx_init(&runner->ctx, svc, (unsigned)(svc->settings->workers + i));
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int status = pthread_create(&runner->thread, NULL, runner_main, runner);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status != 0)
+        svc_ctx_deinit(&runner->ctx);
+    return status == 0;
 }
 
 enum wh_err svc_jobs_start(struct svc *svc, struct svc_jobs **out_jobs)
 {
     pthread_condattr_t monotonic;
-    sigset_t all, before;
     size_t count = 0;
 
     *out_jobs = NULL;
@@ -96,31 +112,18 @@ enum wh_err svc_jobs_start(struct svc *svc, struct svc_jobs **out_jobs)
         count++;
     if (count == 0)
         return WH_OK;
-    struct svc_jobs *jobs = wh_calloc(1, sizeof *jobs);
-    uint64_t *due_ms = wh_calloc(count, sizeof *due_ms);
-    if (!jobs || !due_ms) {
-        wh_free(jobs);
-        wh_free(due_ms);
+    struct svc_jobs *jobs = wh_calloc(1, sizeof(*jobs) + count * sizeof(jobs->runners[0]));
+    if (!jobs)
         return WH_ENOMEM;
-    }
-    jobs->count = count;
-    jobs->due_ms = due_ms;
-    for (size_t i = 0; i < count; i++)
-        due_ms[i] = next_due(&svc->def->jobs[i]);
-    svc_ctx_init(&jobs->ctx, svc, (unsigned)svc->settings->workers);
     pthread_mutex_init(&jobs->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&jobs->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int status = pthread_create(&jobs->thread, NULL, jobs_main, jobs);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (status != 0) {
-        svc_ctx_deinit(&jobs->ctx);
-        wh_free(due_ms);
-        wh_free(jobs);
+    while (jobs->count < count && start_runner(jobs, svc, jobs->count))
+        jobs->count++;
+    if (jobs->count < count) {
+        svc_jobs_stop(jobs);
         return WH_EIO;
     }
     *out_jobs = jobs;
@@ -129,13 +132,16 @@ enum wh_err svc_jobs_start(struct svc *svc, struct svc_jobs **out_jobs)
 
 bool svc_jobs_is_done(struct svc_jobs *jobs)
 {
+    bool is_done = true;
     if (!jobs)
         return true;
     pthread_mutex_lock(&jobs->lock);
     jobs->is_stopping = true;
-    pthread_cond_signal(&jobs->wake);
+    pthread_cond_broadcast(&jobs->wake);
     pthread_mutex_unlock(&jobs->lock);
-    return atomic_load(&jobs->is_done);
+    for (size_t i = 0; i < jobs->count; i++)
+        is_done = is_done && atomic_load(&jobs->runners[i].is_done);
+    return is_done;
 }
 
 void svc_jobs_stop(struct svc_jobs *jobs)
@@ -143,10 +149,11 @@ void svc_jobs_stop(struct svc_jobs *jobs)
     if (!jobs)
         return;
     (void)svc_jobs_is_done(jobs);
-    pthread_join(jobs->thread, NULL);
+    for (size_t i = 0; i < jobs->count; i++) {
+        pthread_join(jobs->runners[i].thread, NULL);
+        svc_ctx_deinit(&jobs->runners[i].ctx);
+    }
     pthread_cond_destroy(&jobs->wake);
     pthread_mutex_destroy(&jobs->lock);
-    svc_ctx_deinit(&jobs->ctx);
-    wh_free(jobs->due_ms);
     wh_free(jobs);
 }

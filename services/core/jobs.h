@@ -1,6 +1,7 @@
 /*
- * The periodic jobs of a service, one after the other on one thread: a job
- * that takes long delays the others, and what must not wait is no job.
+ * The periodic jobs of a service, each on a thread of its own: one that takes
+ * long delays nothing but its own next run.  They begin when what the service
+ * needs (the schema of its database) is there.
  *
  * Main thread.
  */
@@ -17,7 +18,7 @@ WH_MUST_CHECK enum wh_err svc_jobs_start(struct svc *svc, struct svc_jobs **out_
 /* After svc->is_stopping: no job runs, none will; NULL is done. */
 bool svc_jobs_is_done(struct svc_jobs *jobs);
 
-/* Joins the thread; NULL is fine. */
+/* Joins the threads; NULL is fine. */
 void svc_jobs_stop(struct svc_jobs *jobs);
 
 #endif

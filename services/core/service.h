@@ -194,6 +194,9 @@ WH_MUST_CHECK enum wh_err svc_params(struct svc_ctx *ctx,
 /* Milliseconds until the caller gives up; 0 = it has.  UINT64_MAX: there is no deadline. */
 uint64_t svc_remaining_ms(const struct svc_ctx *ctx);
 
+/* The process is to end: a job that does one thing after the other begins nothing more. */
+bool svc_is_stopping(const struct svc_ctx *ctx);
+
 /*
  * Answer, in the notation that the caller used: at most one of these a call, the last one counts;
  * without any the answer is {}.  The message is encoded before this returns.

@@ -49,7 +49,7 @@ static const struct svc_consumer consumers[] = {
     {0},
 };
 
-/* Several threads of one kind: a provider that takes its time with one payment delays few. */
+/* A job has a thread: a provider that takes its time with one payment delays few. */
 #define SETTLE(n) {.name = "settle-" #n, .every_ms = 50, .handler = payment_settle}
 static const struct svc_job jobs[] = {SETTLE(1), SETTLE(2), SETTLE(3), SETTLE(4), {0}};
 /* clang-format on */

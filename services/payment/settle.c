@@ -217,7 +217,7 @@ uint32_t payment_settle(struct svc_ctx *ctx)
 {
     bool is_done = true;
     uint32_t code = SVC_OK;
-    for (int i = 0; i < SETTLED_AT_ONCE_MAX && is_done && !code; i++)
+    for (int i = 0; i < SETTLED_AT_ONCE_MAX && is_done && !code && !svc_is_stopping(ctx); i++)
         code = settle_one(ctx, &is_done);
     return code;
 }

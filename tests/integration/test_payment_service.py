@@ -14,6 +14,10 @@ from support.rpc_caller import CallError, Calls
 from support.service import wait_until
 
 
+def is_claimed(service, payment):
+    return service.sql(f"select 1 from payment where id = '{payment}' and lease_until is not null")
+
+
 @pytest.fixture
 def pay(redis, shared_postgres):
     """pay(**options) → service; several of one database."""
@@ -141,12 +145,45 @@ def test_two_instances_charge_each_payment_once(pay, shop):
                      "where operation = 'capture' and result = 'done'") == [["60", str(60 * 1999)]]
 
 
+def test_a_slow_payment_does_not_hold_up_others(pay, shop):
+    service = pay()
+    slow, fast = (uuid7(), uuid7()), (uuid7(), uuid7())
+    shop.ask("requested", *slow, card=SLOW)
+    wait_until(lambda: is_claimed(service, slow[0]), "nobody is at it")
+    shop.ask("requested", *fast)
+    shop.wait_told(slow[1], "authorized")
+    assert [event["subject"] for event in shop.said()] == [fast[1], slow[1]]
+
+
+def test_a_void_overtakes_an_authorization_that_is_under_way(pay, shop):
+    service = pay()
+    payment, order = uuid7(), uuid7()
+    shop.ask("requested", payment, order, card=SLOW)
+    wait_until(lambda: is_claimed(service, payment), "nobody is at it")
+    shop.ask("void", payment, order)
+    shop.wait_told(order, "voided")
+    wait_until(lambda: books(service, payment) == {"void": "done", "authorize": "refused"},
+               "the slow answer")
+    assert shop.told(order) == ["voided"]
+
+
+def test_an_end_does_not_wait_for_payments_that_nobody_has_begun(pay, shop):
+    service = pay(provider__latency="500ms", shutdown__timeout="10s")
+    asked = [(uuid7(), uuid7()) for _ in range(200)]
+    for payment, order in asked:
+        shop.ask("requested", payment, order)
+    wait_until(lambda: is_claimed(service, asked[0][0]), "not begun")
+    service.signal()
+    assert service.wait_exit() == 0
+    pay()  # what was left is done by the next
+    shop.wait_told(asked[-1][1], "authorized")
+
+
 def test_a_crash_between_charge_and_answer_charges_once(pay, shop):
     service = pay(provider__latency="300ms", provider__timeout="1s")
     payment, order = uuid7(), uuid7()
     shop.ask("requested", payment, order)
-    wait_until(lambda: service.sql(f"select 1 from payment where id = '{payment}' "
-                                   "and lease_until is not null"), "nobody is at it")
+    wait_until(lambda: is_claimed(service, payment), "nobody is at it")
     service.expected_exit = -9
     service.process.kill()
     service.wait_exit()
