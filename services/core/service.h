@@ -121,7 +121,7 @@ struct svc_job {
     bool is_exclusive;
 };
 
-/* A page of the service's own on its HTTP port, beside /livez, /readyz and /metrics: public, GET. */
+/* A page of the service's own on its HTTP port, beside /livez, /readyz and /metrics: for GET. */
 struct svc_route {
     const char *path;          /* exactly, "/.well-known/jwks.json" */
     const char *type;          /* Content-Type */
