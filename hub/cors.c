@@ -40,7 +40,8 @@ void cors_write(enum cors_verdict verdict, struct wh_slice origin, struct wh_buf
     if (verdict == CORS_ALLOWED)
         wh_buf_printf(out,
                       "Access-Control-Allow-Origin: %.*s\r\n"
-                      "Access-Control-Expose-Headers: Retry-After, WWW-Authenticate\r\n",
+                      "Access-Control-Expose-Headers: Retry-After, WWW-Authenticate, "
+                      "traceresponse\r\n",
                       WH_SLICE_ARGS(origin));
 }
 

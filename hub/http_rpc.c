@@ -7,13 +7,18 @@
  *
  * Who is cut off while it runs is not noticed (nothing is read meanwhile); the
  * deadline ends it.
+ *
+ * Its scope (tracing.h) begins before the token is looked at and ends with the
+ * answer, whose header traceresponse says where the call stood.
  */
 #include "hub/http_rpc.h"
 
 #include "common/base/alloc.h"
+#include "common/base/log.h"
 #include "common/protocol/codec.h"
 #include "hub/cors.h"
 #include "hub/gateway.h"
+#include "hub/tracing.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,6 +35,7 @@ struct rest_call {
     struct node *node;
     struct http_exchange *exchange;
     struct jwks_waiter key_waiter;
+    struct tracing_scope scope;
     struct wh_arena arena; /* of method and claims */
     struct wh_slice method;
     struct wh_slice token; /* "" = anonymous */
@@ -218,11 +224,50 @@ void http_rpc_handle(struct node *node,
     response->content_type = NULL;
 }
 
+/* Traces */
+
+/* For spans and logs: a path may be any bytes. */
+static struct wh_slice method_label(const struct rest_call *call)
+{
+    struct wh_slice service;
+    bool is_name = wh_rpc_method_service(call->method, &service) == WH_OK;
+    return is_name ? call->method : WH_SLICE_LITERAL("?");
+}
+
+static void begin_trace(struct rest_call *call)
+{
+    char name[WH_SPAN_NAME_MAX + 1];
+    snprintf(name, sizeof(name), "rest %.*s", WH_SLICE_ARGS(method_label(call)));
+    tracing_begin_http(call->node, &call->exchange->request, wh_slice_from_str(name), &call->scope);
+}
+
+/* W3C Trace Context §3.5: a tracestate means nothing without its traceparent. */
+static struct wh_slice tracestate_of(const struct http_request *request)
+{
+    struct wh_trace parent;
+    bool has_parent = wh_trace_parse(request->traceparent, &parent) == WH_OK;
+    return has_parent ? request->tracestate : WH_SLICE_ABSENT;
+}
+
+static void end_trace(struct rest_call *call)
+{
+    struct http_response *response = &call->exchange->response;
+    char buffer[WH_TRACEPARENT_LEN + 1];
+    struct wh_slice place = tracing_traceparent(&call->scope, buffer);
+    if (place.ptr)
+        wh_buf_printf(&response->header_lines, "traceresponse: %.*s\r\n", WH_SLICE_ARGS(place));
+    wh_span_number(call->scope.span, "http.response.status_code", response->status);
+    wh_log(WH_LOG_DEBUG, "rest", "answered", "method=%.*s status=%u",
+           WH_SLICE_ARGS(method_label(call)), response->status);
+    tracing_end(call->node, &call->scope);
+}
+
 /* Calls */
 
 static void end(struct rest_call *call)
 {
     struct http_exchange *exchange = call->exchange;
+    end_trace(call);
     call->node->rest_calls--;
     wh_arena_deinit(&call->arena);
     wh_free(call);
@@ -232,16 +277,17 @@ static void end(struct rest_call *call)
 static void fail(struct rest_call *call, enum wh_code code, uint64_t wait_ms)
 {
     metrics_count_code(call->node->metrics, METRIC_REPLY_ERRORS, code);
+    tracing_fail_scope(&call->scope, code, WH_SLICE_ABSENT);
     respond_code(call->encoding, code, wait_ms, &call->exchange->response);
     end(call);
 }
 
-static void on_done(struct gateway_call *base, const struct rpc_outcome *outcome)
+static void answer(struct rest_call *call, const struct rpc_outcome *outcome)
 {
-    struct rest_call *call = WH_CONTAINER_OF(base, struct rest_call, base);
     struct http_response *response = &call->exchange->response;
     if (outcome->code != 0) { /* of a service in its own words */
         metrics_count_code(call->node->metrics, METRIC_REPLY_ERRORS, outcome->code);
+        tracing_fail_scope(&call->scope, outcome->code, outcome->message);
         respond_outcome(call->encoding, outcome, RETRY_MS, response);
         end(call);
         return;
@@ -255,11 +301,22 @@ static void on_done(struct gateway_call *base, const struct rpc_outcome *outcome
     end(call);
 }
 
+static void on_done(struct gateway_call *base, const struct rpc_outcome *outcome)
+{
+    struct rest_call *call = WH_CONTAINER_OF(base, struct rest_call, base);
+    struct node *node = call->node;
+    struct tracing_scope outer;
+    tracing_enter(node, &call->scope, &outer);
+    answer(call, outcome);
+    tracing_leave(node, &outer);
+}
+
 static void start(struct rest_call *call, const struct token_claims *claims)
 {
     const struct http_request *request = &call->exchange->request;
     struct identity identity = {claims->roles, claims->meta};
     uint64_t wait_ms = RETRY_MS;
+    char traceparent[WH_TRACEPARENT_LEN + 1];
     struct gateway_caller caller = {
         .user = claims->user,
         .client = WH_SLICE_LITERAL(""),
@@ -271,8 +328,8 @@ static void start(struct rest_call *call, const struct token_claims *claims)
         .params = {call->encoding == WH_ENCODING_JSON ? WH_PAYLOAD_JSON : WH_PAYLOAD_MSGPACK,
                    request->body.len > 0 ? request->body : WH_SLICE_ABSENT},
         .key = request->idempotency_key,
-        .traceparent = request->traceparent,
-        .tracestate = request->tracestate,
+        .traceparent = tracing_traceparent(&call->scope, traceparent),
+        .tracestate = tracestate_of(request),
     };
     enum wh_code code = gateway_start(call->node, &caller, &asked, &call->base, &wait_ms);
     if (code != WH_NO_ERROR)
@@ -319,7 +376,12 @@ static void identify(struct rest_call *call)
 /* After a reload there may be another endpoint to wait for. */
 static void on_key(struct jwks_waiter *waiter)
 {
-    identify(WH_CONTAINER_OF(waiter, struct rest_call, key_waiter));
+    struct rest_call *call = WH_CONTAINER_OF(waiter, struct rest_call, key_waiter);
+    struct node *node = call->node;
+    struct tracing_scope outer;
+    tracing_enter(node, &call->scope, &outer);
+    identify(call);
+    tracing_leave(node, &outer);
 }
 
 /* RFC 6750 §2.1.  False: a header that is no bearer token. */
@@ -338,8 +400,20 @@ static bool read_token(const struct http_request *request, struct wh_slice *out_
     return out_token->len > 0;
 }
 
+static void check_and_identify(struct rest_call *call)
+{
+    const struct http_request *request = &call->exchange->request;
+    if (request->idempotency_key.len > IDEMPOTENCY_KEY_BYTES_MAX)
+        fail(call, WH_ERROR_BAD_REQUEST, RETRY_MS); /* without it the call might happen twice */
+    else if (!read_token(request, &call->token))
+        fail(call, WH_ERROR_UNAUTHORIZED, RETRY_MS);
+    else
+        identify(call);
+}
+
 void http_rpc_start(struct node *node, struct http_exchange *exchange)
 {
+    struct tracing_scope outer;
     const struct http_request *request = &exchange->request;
     struct rest_call *call = wh_calloc(1, sizeof(*call));
     write_cors(node, request, &exchange->response);
@@ -356,10 +430,8 @@ void http_rpc_start(struct node *node, struct http_exchange *exchange)
     (void)read_content_type(request->content_type, &call->encoding);
     wh_arena_init(&call->arena, ARENA_BYTES_MAX);
     jwks_waiter_init(&call->key_waiter, on_key);
-    if (request->idempotency_key.len > IDEMPOTENCY_KEY_BYTES_MAX)
-        fail(call, WH_ERROR_BAD_REQUEST, RETRY_MS); /* without it the call might happen twice */
-    else if (!read_token(request, &call->token))
-        fail(call, WH_ERROR_UNAUTHORIZED, RETRY_MS);
-    else
-        identify(call);
+    begin_trace(call);
+    tracing_enter(node, &call->scope, &outer);
+    check_and_identify(call);
+    tracing_leave(node, &outer);
 }

@@ -167,26 +167,26 @@ static enum fate on_failure(struct consumer *consumer,
     return FATE_WAITS;
 }
 
-/* Run the handler on an event that is due. */
-static enum fate consume(struct consumer *consumer,
-                         const struct consumer_entry *entry,
-                         const struct svc_event *event)
+static void log_handled(const struct event_work *work)
+{
+    wh_log(WH_LOG_DEBUG, "consumer", "event_handled", "type=%.*s id=%.*s duplicate=%s",
+           WH_SLICE_ARGS(work->event->type), WH_SLICE_ARGS(work->event->id),
+           work->is_duplicate ? "true" : "false");
+}
+
+/* Within the trace of the event; `*out_code` is how its handler ended. */
+static enum fate run_handler(struct consumer *consumer,
+                             const struct consumer_entry *entry,
+                             const struct svc_event *event,
+                             svc_event_handler *handler,
+                             uint32_t *out_code)
 {
     struct svc_ctx *ctx = &consumer->thread.ctx;
-    struct event_work work = {.consumer = consumer, .event = event};
+    struct event_work work = {.consumer = consumer, .event = event, .handler = handler};
     struct svc_tx_work tx = {
         .mode = SVC_TX_WRITE, .claim = claim, .body = call_handler, .user = &work};
-    work.handler = find_handler(ctx->svc->def, event->type);
-    if (!work.handler) {
-        atomic_fetch_add(&entry->stream->ignored, 1);
-        return acknowledge(consumer, entry);
-    }
-    ctx->deadline_ms = wh_clock_monotonic_ms() + SVC_CONSUMER_EVENT_MS;
-    svc_trace_begin(ctx, WH_SPAN_CONSUMER, svc_text(ctx, "event %.*s", WH_SLICE_ARGS(event->type)),
-                    event->traceparent);
-    uint32_t code = svc_tx_run(ctx, &tx);
+    uint32_t code = *out_code = svc_tx_run(ctx, &tx);
     enum svc_db_err err = ctx->db->err;
-    svc_trace_end(ctx, code);
     if (work.is_lease_lost) {
         consumer->has_lease = false;
         return FATE_ROUND_OVER;
@@ -199,8 +199,30 @@ static enum fate consume(struct consumer *consumer,
     if (code)
         return on_failure(consumer, entry, event, code);
     svc_fault("after_event");
+    log_handled(&work);
     atomic_fetch_add(work.is_duplicate ? &entry->stream->duplicates : &entry->stream->done, 1);
     return acknowledge(consumer, entry);
+}
+
+/* Run the handler on an event that is due. */
+static enum fate consume(struct consumer *consumer,
+                         const struct consumer_entry *entry,
+                         const struct svc_event *event)
+{
+    struct svc_ctx *ctx = &consumer->thread.ctx;
+    svc_event_handler *handler = find_handler(ctx->svc->def, event->type);
+    uint32_t code = SVC_OK;
+    if (!handler) {
+        atomic_fetch_add(&entry->stream->ignored, 1);
+        return acknowledge(consumer, entry);
+    }
+    ctx->deadline_ms = wh_clock_monotonic_ms() + SVC_CONSUMER_EVENT_MS;
+    svc_trace_begin(ctx, WH_SPAN_CONSUMER, svc_text(ctx, "event %.*s", WH_SLICE_ARGS(event->type)),
+                    event->traceparent);
+    wh_span_text(ctx->span, "messaging.message.id", event->id);
+    enum fate fate = run_handler(consumer, entry, event, handler, &code);
+    svc_trace_end(ctx, code);
+    return fate;
 }
 
 static uint64_t retry_ms(uint64_t deliveries)

@@ -130,6 +130,47 @@ bool svc_row_bool(const struct svc_rows *rows, size_t row, size_t column)
     return text.ptr[0] == 't';
 }
 
+/* ---- traces ---- */
+
+void svc_db_set_trace(struct svc_db *db, struct wh_tracer *tracer, const struct wh_trace *trace)
+{
+    db->tracer = trace ? tracer : NULL;
+    db->trace = trace ? *trace : (struct wh_trace){.flags = 0};
+}
+
+/* A statement begins: its span, and what the server is told of it. */
+static struct wh_span *begin_span(struct svc_db *db, const char *sql)
+{
+    struct wh_trace trace;
+    db->comment[0] = '\0';
+    if (!wh_trace_is_sampled(&db->trace))
+        return NULL;
+    struct wh_span *span =
+        wh_span_start(db->tracer, &db->trace, WH_SPAN_CLIENT, WH_SLICE_LITERAL("sql"), &trace);
+    wh_trace_format(&trace, db->comment);
+    wh_span_text(span, "db.system", WH_SLICE_LITERAL("postgresql"));
+    wh_span_text(span, "db.statement", wh_slice_from_str(sql));
+    return span;
+}
+
+/* The class alone: a server's text may quote what a caller sent. */
+static void end_span(struct svc_db *db, struct wh_span *span, enum svc_db_err err)
+{
+    db->comment[0] = '\0';
+    if (err)
+        wh_span_fail(span, wh_slice_from_str(svc_db_err_name(err)));
+    wh_span_end(span);
+}
+
+/* ops->script with a span that says `text`. */
+static enum svc_db_err run_script(struct svc_db *db, const char *sql, const char *text)
+{
+    struct wh_span *span = begin_span(db, text);
+    enum svc_db_err err = db->ops->script(db, sql);
+    end_span(db, span, err);
+    return err;
+}
+
 /* ---- statements ---- */
 
 static struct wh_log_limit error_limit;
@@ -161,7 +202,9 @@ enum svc_db_err svc_db_query(struct svc_db *db,
         snprintf(db->reason, sizeof db->reason, "deadline passed before the statement");
         err = SVC_DB_TIMEOUT;
     } else {
+        struct wh_span *span = begin_span(db, sql);
         err = db->ops->query(db, sql, params, count, &rows);
+        end_span(db, span, err);
     }
     if (err) {
         fail(db, err, sql);
@@ -264,7 +307,7 @@ enum svc_db_err svc_db_begin(struct svc_db *db, bool is_read_only, uint64_t time
                  "set local idle_in_transaction_session_timeout = %llu",
                  is_read_only ? " read only" : "", (unsigned long long)timeout_ms,
                  (unsigned long long)timeout_ms);
-        err = db->ops->script(db, sql);
+        err = run_script(db, sql, "begin");
         if (err) {
             fail(db, err, sql);
             db->ops->drop(db);
@@ -282,7 +325,7 @@ enum svc_db_err svc_db_commit(struct svc_db *db, const char *before)
     WH_ASSERT(db->is_in_tx && !db->err);
     int len = snprintf(sql, sizeof sql, "%s%scommit", before ? before : "", before ? "; " : "");
     WH_ASSERT(len > 0 && (size_t)len < sizeof sql);
-    enum svc_db_err err = db->ops->script(db, sql);
+    enum svc_db_err err = run_script(db, sql, "commit");
     if (!err) {
         db->is_in_tx = false;
         return SVC_DB_OK;
@@ -301,21 +344,8 @@ void svc_db_rollback(struct svc_db *db)
     db->is_in_tx = false;
     /* It gets some time of its own: the deadline is often why we are here. */
     db->deadline_ms = wh_clock_monotonic_ms() + 1000;
-    if (db->ops->script(db, "rollback"))
+    if (run_script(db, "rollback", "rollback"))
         db->ops->drop(db);
-}
-
-void svc_db_set_trace(struct svc_db *db, struct wh_slice traceparent)
-{
-    db->trace[0] = '\0';
-    if (traceparent.len != SVC_TRACEPARENT_LEN)
-        return;
-    for (size_t i = 0; i < traceparent.len; i++) {
-        if (!strchr("0123456789abcdef-", traceparent.ptr[i]) || traceparent.ptr[i] == '\0')
-            return;
-    }
-    memcpy(db->trace, traceparent.ptr, traceparent.len);
-    db->trace[traceparent.len] = '\0';
 }
 
 void svc_db_close(struct svc_db *db)

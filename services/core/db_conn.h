@@ -5,6 +5,7 @@
 #ifndef SERVICES_CORE_DB_CONN_H
 #define SERVICES_CORE_DB_CONN_H
 
+#include "common/base/span.h"
 #include "services/core/db.h"
 
 struct svc_db;
@@ -25,7 +26,7 @@ struct svc_db_ops {
     void (*close)(struct svc_db *db);
 };
 
-enum { SVC_DB_REASON_MAX = 256, SVC_DB_CONSTRAINT_MAX = 64, SVC_TRACEPARENT_LEN = 55 };
+enum { SVC_DB_REASON_MAX = 256, SVC_DB_CONSTRAINT_MAX = 64 };
 
 struct svc_db {
     const struct svc_db_ops *ops;
@@ -39,7 +40,9 @@ struct svc_db {
     uint64_t deadline_ms;           /* monotonic: give up waiting for an answer */
     char reason[SVC_DB_REASON_MAX]; /* of the last failure; never a secret */
     char constraint[SVC_DB_CONSTRAINT_MAX]; /* likewise; "" = none */
-    char trace[SVC_TRACEPARENT_LEN + 1];    /* goes with every statement; "" = none */
+    struct wh_tracer *tracer; /* of the work in hand: each statement is a span; NULL = none is */
+    struct wh_trace trace;    /* where that work stands; not valid: in no trace */
+    char comment[WH_TRACEPARENT_LEN + 1]; /* goes with the statement in hand; "" = none */
 };
 
 /* A real one; not connected yet.  `url` is copied.  WH_ENOMEM. */
@@ -74,7 +77,8 @@ enum svc_db_err svc_db_begin(struct svc_db *db, bool is_read_only, uint64_t time
 enum svc_db_err svc_db_commit(struct svc_db *db, const char *before);
 void svc_db_rollback(struct svc_db *db);
 
-/* Take over a traceparent that is one; anything else is dropped. */
-void svc_db_set_trace(struct svc_db *db, struct wh_slice traceparent);
+/* The work that statements are for from now on; NULL: none that is in a trace.  Those of a sampled
+ * trace carry their traceparent to the server. */
+void svc_db_set_trace(struct svc_db *db, struct wh_tracer *tracer, const struct wh_trace *trace);
 
 #endif

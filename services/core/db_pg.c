@@ -230,13 +230,14 @@ static enum svc_db_err collect(struct svc_pg *pg, PGresult **out_last)
     return SVC_DB_OK;
 }
 
-/* `sql` with the trace behind it, at the end of the scratch. */
+/* `sql` with the trace behind it, at the end of the scratch.  Statements are never prepared under a
+ * name, so a text that differs each time costs no plan. */
 static const char *with_trace(struct svc_pg *pg, const char *sql)
 {
-    if (pg->db.trace[0] == '\0')
+    if (pg->db.comment[0] == '\0')
         return sql;
     size_t start = pg->scratch.len;
-    wh_buf_printf(&pg->scratch, "%s /*traceparent='%s'*/", sql, pg->db.trace);
+    wh_buf_printf(&pg->scratch, "%s /*traceparent='%s'*/", sql, pg->db.comment);
     const char *whole = wh_buf_cstr(&pg->scratch);
     return wh_buf_error(&pg->scratch) ? sql : whole + start;
 }
@@ -248,7 +249,8 @@ static enum svc_db_err script(struct svc_db *db, const char *sql)
     db->is_unanswered = false;
     if (!pg->conn)
         return SVC_DB_UNAVAILABLE;
-    if (!PQsendQuery(pg->conn, sql))
+    wh_buf_reset(&pg->scratch);
+    if (!PQsendQuery(pg->conn, with_trace(pg, sql)))
         return lost(pg);
     enum svc_db_err err = collect(pg, &last);
     if (err)

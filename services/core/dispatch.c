@@ -14,6 +14,8 @@
 #include "services/core/metrics.h"
 #include "services/core/tracing.h"
 
+#include <inttypes.h>
+
 enum wh_err svc_dispatch_init(struct svc_dispatch *dispatch, const struct svc_def *def)
 {
     enum wh_err err = WH_OK;
@@ -176,6 +178,8 @@ static void answer_call(struct svc_dispatch *dispatch,
     else
         svc_metrics_count(metrics, ctx->thread, code ? SVC_COUNT_UNKNOWN : SVC_COUNT_FREE);
     svc_finish_answer(ctx, code, answer);
+    wh_log(WH_LOG_DEBUG, "rpc", "answered", "method=%.*s code=%u handler_us=%" PRIu64,
+           WH_SLICE_ARGS(call->method), (unsigned)ctx->code, *out_handler_us);
     if (slot)
         svc_metrics_call(metrics, ctx->thread, slot->index, svc_outcome_of(ctx->code),
                          *out_handler_us);

@@ -49,6 +49,13 @@ struct relay {
 
 enum outcome { IDLE, MORE, FAILED };
 
+/* The rows of a batch, each in the trace of the call or event that left it. */
+struct departures {
+    size_t count; /* 0 unless somebody wants to know */
+    struct wh_span *spans[SVC_OUTBOX_BATCH];
+    struct wh_trace traces[SVC_OUTBOX_BATCH];
+};
+
 enum { COLUMN_ID, COLUMN_EVENT, COLUMN_TYPE, COLUMN_PAYLOAD, COLUMN_CHANNELS, COLUMN_TRACE };
 
 /* ---- commands ---- */
@@ -251,29 +258,52 @@ static bool mark(struct relay *relay, const struct svc_rows *rows, size_t count)
     return err == SVC_DB_OK;
 }
 
-/* Publish and mark, with a span for each event that has a trace. */
-static size_t publish_and_mark(struct relay *relay, const struct svc_rows *rows)
+/* ---- traces ---- */
+
+static void begin_departures(struct relay *relay,
+                             const struct svc_rows *rows,
+                             struct departures *departures)
 {
-    struct wh_span *spans[SVC_OUTBOX_BATCH];
-    for (size_t i = 0; i < rows->count; i++)
-        spans[i] = svc_trace_stored(relay->thread.ctx.svc, WH_SPAN_PRODUCER, "outbox.relay",
-                                    svc_row_text(rows, i, COLUMN_TRACE));
-    svc_fault("before_publish");
-    size_t count = publish(relay, rows);
-    if (count > 0)
-        svc_fault("after_publish");
-    if (count > 0 && !mark(relay, rows, count))
-        count = 0;
-    for (size_t i = 0; i < rows->count; i++) {
-        if (i >= count)
-            wh_span_fail(spans[i], WH_SLICE_LITERAL("not published"));
-        wh_span_end(spans[i]);
+    struct svc_ctx *ctx = &relay->thread.ctx;
+    if (!svc_tracer(ctx->svc) && !wh_log_enabled(WH_LOG_DEBUG))
+        return;
+    for (size_t i = 0; i < rows->count && i < SVC_OUTBOX_BATCH; i++) {
+        struct wh_slice traceparent = svc_row_text(rows, i, COLUMN_TRACE);
+        if (wh_trace_parse(traceparent, &departures->traces[i]))
+            departures->traces[i] = (struct wh_trace){.flags = 0};
+        struct wh_span *span =
+            svc_trace_stored(ctx->svc, WH_SPAN_PRODUCER, "outbox.relay", traceparent);
+        wh_span_text(span, "messaging.message.id", svc_row_text(rows, i, COLUMN_EVENT));
+        wh_span_text(span, "wirehub.event.type", svc_row_text(rows, i, COLUMN_TYPE));
+        departures->spans[i] = span;
+        departures->count = i + 1;
     }
-    return count;
 }
 
+/* The first `sent` are out; the others are tried again and leave no span. */
+static void end_departures(struct departures *departures, const struct svc_rows *rows, size_t sent)
+{
+    for (size_t i = 0; i < departures->count; i++) {
+        if (i >= sent) {
+            wh_span_free(departures->spans[i]);
+            continue;
+        }
+        wh_span_end(departures->spans[i]);
+        wh_log_set_trace(&departures->traces[i]);
+        wh_log(WH_LOG_DEBUG, "outbox", "sent", "type=%.*s id=%.*s",
+               WH_SLICE_ARGS(svc_row_text(rows, i, COLUMN_TYPE)),
+               WH_SLICE_ARGS(svc_row_text(rows, i, COLUMN_EVENT)));
+    }
+    wh_log_set_trace(NULL);
+}
+
+/* ---- */
+
 /* In the transaction: `*out_count` rows published and marked.  False: roll back. */
-static bool relay_rows(struct relay *relay, size_t *out_count)
+static bool relay_rows(struct relay *relay,
+                       struct departures *departures,
+                       const struct svc_rows **out_rows,
+                       size_t *out_count)
 {
     struct svc_ctx *ctx = &relay->thread.ctx;
     const struct svc_rows *rows = NULL;
@@ -287,12 +317,18 @@ static bool relay_rows(struct relay *relay, size_t *out_count)
                      &limit, 1, &rows))
         return false;
     atomic_store(&relay->unsent, (int64_t)rows->count);
+    *out_rows = rows;
     if (rows->count == 0)
         return true;
     if (!svc_redis_is_up(&relay->redis))
         return false;
-    size_t count = publish_and_mark(relay, rows);
+    begin_departures(relay, rows, departures);
+    svc_fault("before_publish");
+    size_t count = publish(relay, rows);
     if (count == 0)
+        return false;
+    svc_fault("after_publish");
+    if (!mark(relay, rows, count))
         return false;
     svc_fault("before_mark");
     *out_count = count;
@@ -303,15 +339,20 @@ static enum outcome run_batch(struct relay *relay)
 {
     struct svc_ctx *ctx = &relay->thread.ctx;
     size_t count = 0;
+    const struct svc_rows *rows = NULL;
+    struct departures departures;
+    departures.count = 0;
     svc_ctx_reset(ctx);
     svc_db_release(ctx->db);
     if (svc_db_begin(ctx->db, false, BATCH_MS))
         return FAILED;
-    if (!relay_rows(relay, &count)) {
+    bool is_fine = relay_rows(relay, &departures, &rows, &count);
+    if (!is_fine)
         svc_db_rollback(ctx->db);
-        return FAILED;
-    }
-    if (svc_db_commit(ctx->db, NULL))
+    else
+        is_fine = svc_db_commit(ctx->db, NULL) == SVC_DB_OK;
+    end_departures(&departures, rows, is_fine ? count : 0);
+    if (!is_fine)
         return FAILED;
     if (count == 0)
         return IDLE;

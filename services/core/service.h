@@ -210,6 +210,18 @@ uint32_t svc_reply_json(struct svc_ctx *ctx, struct wh_slice text); /* checked t
  * the service's own fault only the log gets the text. */
 uint32_t svc_fail(struct svc_ctx *ctx, uint32_t code, const char *format, ...) WH_PRINTF(3, 4);
 
+/*
+ * Traces (OPERATIONS.md, "Tracing").  A call and an event stand in a trace, and so does what is
+ * emitted on their behalf.  Work that is picked up later by a job, a row for instance, goes on in
+ * the trace of whoever left it: store svc_traceparent with it (at most 55 bytes; absent in no
+ * trace), and do it between adopt and leave.  Log lines, statements and events in between belong to
+ * that trace; to a new one when the text is empty or malformed.  Not within a call or an event.
+ * `name` is the span's: the kind of work, without ids.  `code`: how it ended, 0 = well.
+ */
+struct wh_slice svc_traceparent(const struct svc_ctx *ctx);
+void svc_trace_adopt(struct svc_ctx *ctx, const char *name, struct wh_slice traceparent);
+void svc_trace_leave(struct svc_ctx *ctx, uint32_t code);
+
 /* Whether the caller's token has the role. */
 bool svc_has_role(const struct wh_rpc_call *call, const char *role);
 

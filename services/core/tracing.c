@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/log.h"
 #include "common/io/otlp_setup.h"
+#include "services/core/db_conn.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -105,6 +106,8 @@ void svc_trace_begin(struct svc_ctx *ctx,
     wh_trace_format(&ctx->trace, ctx->traceparent_text);
     ctx->traceparent = wh_slice(ctx->traceparent_text, WH_TRACEPARENT_LEN);
     wh_log_set_trace(&ctx->trace);
+    if (ctx->db)
+        svc_db_set_trace(ctx->db, svc_tracer(ctx->svc), &ctx->trace);
 }
 
 void svc_trace_end(struct svc_ctx *ctx, uint32_t code)
@@ -115,7 +118,11 @@ void svc_trace_end(struct svc_ctx *ctx, uint32_t code)
     }
     wh_span_end(ctx->span);
     ctx->span = NULL;
+    ctx->trace = (struct wh_trace){.flags = 0};
+    ctx->traceparent = WH_SLICE_ABSENT;
     wh_log_set_trace(NULL);
+    if (ctx->db)
+        svc_db_set_trace(ctx->db, NULL, NULL);
 }
 
 struct wh_span *svc_trace_part(const struct svc_ctx *ctx, enum wh_span_kind kind, const char *name)
@@ -126,12 +133,28 @@ struct wh_span *svc_trace_part(const struct svc_ctx *ctx, enum wh_span_kind kind
     return wh_span_start(ctx->span->tracer, &ctx->trace, kind, wh_slice_from_str(name), &trace);
 }
 
+void svc_trace_adopt(struct svc_ctx *ctx, const char *name, struct wh_slice traceparent)
+{
+    svc_trace_begin(ctx, WH_SPAN_INTERNAL, wh_slice_from_str(name), traceparent);
+}
+
+void svc_trace_leave(struct svc_ctx *ctx, uint32_t code)
+{
+    svc_trace_end(ctx, code);
+}
+
+struct wh_slice svc_traceparent(const struct svc_ctx *ctx)
+{
+    return ctx->traceparent;
+}
+
 struct wh_span *svc_trace_stored(const struct svc *svc,
                                  enum wh_span_kind kind,
                                  const char *name,
                                  struct wh_slice traceparent)
 {
-    struct wh_trace parent, trace;
+    struct wh_trace parent;
+    struct wh_trace trace;
     if (!svc_tracer(svc) || wh_trace_parse(traceparent, &parent) != WH_OK)
         return NULL;
     return wh_span_start(svc_tracer(svc), &parent, kind, wh_slice_from_str(name), &trace);

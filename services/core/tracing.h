@@ -21,8 +21,9 @@ struct wh_tracer *svc_tracer(const struct svc *svc);
 
 /*
  * The context works from now on at a place of its own in the trace of `traceparent`; in a new trace
- * when that is absent or malformed.  ctx->traceparent is that place until svc_ctx_reset: what an
- * event that the handler emits has to store.  `name`: "<method>" or "event <type>".
+ * when that is absent or malformed.  ctx->traceparent is that place until svc_trace_end: what an
+ * event that the handler emits has to store, and what its statements belong to.  `name`:
+ * "<method>" or "event <type>".
  */
 void svc_trace_begin(struct svc_ctx *ctx,
                      enum wh_span_kind kind,
@@ -33,7 +34,8 @@ void svc_trace_begin(struct svc_ctx *ctx,
 void svc_trace_end(struct svc_ctx *ctx, uint32_t code);
 
 /*
- * A part of the work in hand, such as one statement ("sql"): ended by wh_span_end, on this thread,
+ * A part of the work in hand, such as a request to somebody else (statements are parts already, by
+ * db.c): ended by wh_span_end, on this thread,
  * before svc_trace_end.  NULL unless it is recorded, which wh_span_… functions take.
  */
 struct wh_span *svc_trace_part(const struct svc_ctx *ctx, enum wh_span_kind kind, const char *name);

@@ -94,7 +94,6 @@ static uint32_t attempt(struct svc_ctx *ctx, struct attempts *attempts, enum svc
     struct svc_db *db = ctx->db;
     bool is_done = false;
     svc_db_release(db);
-    svc_db_set_trace(db, ctx->traceparent);
     *out_err = svc_db_begin(db, attempts->work->mode == SVC_TX_READ, budget_ms(ctx));
     if (*out_err)
         return SVC_OK;

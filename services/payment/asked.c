@@ -19,7 +19,6 @@ static uint32_t write_down(struct svc_ctx *ctx, struct payment *payment)
 }
 
 static uint32_t first_heard_of(struct svc_ctx *ctx,
-                               const struct svc_event *event,
                                const struct payment_request *request,
                                enum payment_ask ask)
 {
@@ -31,7 +30,7 @@ static uint32_t first_heard_of(struct svc_ctx *ctx,
     struct payment payment = {.id = request->payment,
                               .order = request->order,
                               .user = request->user,
-                              .traceparent = event->traceparent,
+                              .traceparent = svc_traceparent(ctx),
                               .state = next.state,
                               .wish = next.wish};
     if (ask == PAYMENT_ASK_REQUEST) {
@@ -61,7 +60,7 @@ static uint32_t on_asked(struct svc_ctx *ctx, const struct svc_event *event, enu
     if (payment_lock(ctx, request.payment, &payment, &is_there))
         return svc_db_code(ctx);
     if (!is_there)
-        return first_heard_of(ctx, event, &request, ask);
+        return first_heard_of(ctx, &request, ask);
     if (payment_asked(payment.state, payment.wish, ask, &next))
         return svc_fail(ctx, SVC_BUSY, "payment %.*s is not authorized yet",
                         WH_SLICE_ARGS(payment.id));
@@ -73,6 +72,7 @@ static uint32_t on_asked(struct svc_ctx *ctx, const struct svc_event *event, enu
         payment.state = next.state;
         payment.wish = next.wish;
         payment.attempts = 0;
+        payment.traceparent = svc_traceparent(ctx);
         uint32_t code = write_down(ctx, &payment);
         if (code)
             return code;

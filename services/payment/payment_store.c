@@ -25,7 +25,7 @@ const struct payment_statement payment_statements[] = {
         "on conflict do nothing"},
     [UPDATE] = {"update",
         "update payment set state = $3, wish = $4, reason = $5, reference = $6, attempts = $7, "
-        "card = case when $4 = 'authorize'::payment_wish then card else '' end, "
+        "traceparent = $9, card = case when $4 = 'authorize'::payment_wish then card else '' end, "
         "due_at = clock_timestamp() + $8 * interval '1 ms', lease_until = null, "
         "version = version + 1, updated_at = clock_timestamp() "
         "where id = $1 and version = $2"},
@@ -131,7 +131,8 @@ enum svc_db_err payment_update(struct svc_ctx *ctx,
         SVC_SQL(ctx, &rows, payment_statements[UPDATE].sql, SVC_UUID(payment->id),
                 SVC_INT(payment->version), SVC_STR(payment_state_name(payment->state)),
                 SVC_STR(payment_wish_name(payment->wish)), text_param(payment->reason),
-                text_param(payment->reference), SVC_INT(payment->attempts), SVC_INT(due_in_ms));
+                text_param(payment->reference), SVC_INT(payment->attempts), SVC_INT(due_in_ms),
+                text_param(payment->traceparent));
     if (!err)
         *out_is_written = rows->affected == 1;
     return err;

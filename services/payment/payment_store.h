@@ -24,7 +24,7 @@ struct payment {
     struct wh_slice card;     /* "" once it is not needed any more */
     struct wh_slice reason;
     struct wh_slice reference;
-    struct wh_slice traceparent;
+    struct wh_slice traceparent; /* of who wished what is to be done next */
     enum payment_state state;
     enum payment_wish wish;
     uint32_t attempts;

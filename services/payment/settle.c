@@ -189,6 +189,19 @@ static uint32_t write_answer(struct svc_ctx *ctx, void *user)
     return next.is_told ? payment_tell(ctx, &payment) : SVC_OK;
 }
 
+/* In the trace of whoever wished it. */
+static uint32_t settle_claimed(struct svc_ctx *ctx,
+                               const struct payment *payment,
+                               struct settlement *settlement)
+{
+    ask_provider(svc_state(ctx), payment, &settlement->response);
+    wh_log(WH_LOG_INFO, "payment", "provider_answered",
+           "payment=%s operation=%s result=%s attempt=%u reason=%s", settlement->payment,
+           payment_wish_name(payment->wish), provider_result_name(settlement->response.result),
+           (unsigned)payment->attempts, settlement->response.reason);
+    return svc_tx(ctx, SVC_TX_WRITE, write_answer, settlement);
+}
+
 /* One payment; `*out_is_done` false: nothing is due.  A claim is one statement, without a
  * transaction around it: when its answer is lost, the lease runs out. */
 static uint32_t settle_one(struct svc_ctx *ctx, bool *out_is_done)
@@ -205,12 +218,10 @@ static uint32_t settle_one(struct svc_ctx *ctx, bool *out_is_done)
     settlement.wish = payment.wish;
     (void)snprintf(settlement.payment, sizeof(settlement.payment), "%.*s",
                    WH_SLICE_ARGS(payment.id));
-    ask_provider(state, &payment, &settlement.response);
-    wh_log(WH_LOG_INFO, "payment", "provider_answered",
-           "payment=%s operation=%s result=%s attempt=%u reason=%s", settlement.payment,
-           payment_wish_name(payment.wish), provider_result_name(settlement.response.result),
-           (unsigned)payment.attempts, settlement.response.reason);
-    return svc_tx(ctx, SVC_TX_WRITE, write_answer, &settlement);
+    svc_trace_adopt(ctx, "payment.settle", payment.traceparent);
+    uint32_t code = settle_claimed(ctx, &payment, &settlement);
+    svc_trace_leave(ctx, code);
+    return code;
 }
 
 uint32_t payment_settle(struct svc_ctx *ctx)

@@ -142,6 +142,75 @@ def test_the_server_api_continues_the_trace_of_its_caller(make_hub, collector):
     assert (span["traceId"], span["parentSpanId"]) == (TRACE, SPAN)
 
 
+def rest(hub, method, **headers):
+    return hub.http(f"/rpc/{method}", method="POST", data=b"{}",
+                    headers={"Content-Type": "application/json", **headers})
+
+
+def paying(redis):
+    return RpcService(redis, "shop", {"shop.v1.pay": lambda call: json_payload({"ok": True})},
+                      rules={"shop.v1.pay": {"access": "anonymous"}})
+
+
+def test_rest_continues_the_trace_of_its_caller_and_says_where_it_stood(make_hub, redis, collector):
+    hub = make_hub(tracing(collector, sample_ratio="0"), redis=redis)
+    with paying(redis) as shop:
+        answer = rest(hub, "shop.v1.pay", traceparent=TRACEPARENT, tracestate="a=1,b=2")
+        assert answer.status == 200
+        span = collector.wait_span("rest shop.v1.pay")
+        assert (span["traceId"], span["parentSpanId"]) == (TRACE, SPAN)
+        assert attributes(span)["http.response.status_code"] == "200"
+        assert answer.headers["traceresponse"] == f"00-{TRACE}-{span['spanId']}-01"
+        call = collector.wait_span("rpc shop.v1.pay", parentSpanId=span["spanId"])
+        assert shop.calls[0]["traceparent"] == f"00-{TRACE}-{call['spanId']}-01"
+        assert shop.calls[0]["tracestate"] == "a=1,b=2"
+
+
+@pytest.mark.parametrize("header", ["", "nonsense", f"00-{'0' * 32}-{SPAN}-01",
+                                    TRACEPARENT + "-more", TRACEPARENT.upper()])
+def test_rest_with_a_malformed_traceparent_is_a_trace_of_its_own(make_hub, redis, collector, header):
+    hub = make_hub(tracing(collector), redis=redis)
+    with paying(redis) as shop:
+        answer = rest(hub, "shop.v1.pay", traceparent=header, tracestate="a=1")
+        assert answer.status == 200
+        span = collector.wait_span("rest shop.v1.pay")
+        assert "parentSpanId" not in span and span["traceId"] != TRACE
+        assert answer.headers["traceresponse"] == f"00-{span['traceId']}-{span['spanId']}-01"
+        assert "tracestate" not in shop.calls[0]
+
+
+def test_rest_that_fails_says_so_in_its_span(make_hub, redis, collector):
+    hub = make_hub(tracing(collector), redis=redis)
+    for path, name in (("nobody.v1.knows", "nobody.v1.knows"), ("no%20%ff%22%01", "?")):
+        answer = rest(hub, path, traceparent=TRACEPARENT)
+        assert answer.status == 404
+        place = answer.headers["traceresponse"].split("-")
+        span = collector.wait_span(f"rest {name}", spanId=place[2])
+        assert (span["traceId"], span["status"]["code"]) == (TRACE, 2)
+        assert attributes(span)["wirehub.error.code"] == "104"
+        assert attributes(span)["http.response.status_code"] == "404"
+    answer = rest(hub, "nobody.v1.knows", Authorization="Basic eDp5", traceparent=TRACEPARENT)
+    assert answer.status == 401
+    collector.wait_span("rest nobody.v1.knows", spanId=answer.headers["traceresponse"].split("-")[2])
+
+
+def test_rest_without_tracing_passes_a_trace_on_and_makes_none(make_hub, redis):
+    hub = make_hub(redis=redis)
+    with paying(redis) as shop:
+        answer = rest(hub, "shop.v1.pay", traceparent=TRACEPARENT)
+        assert answer.headers["traceresponse"] == TRACEPARENT
+        assert shop.calls[0]["traceparent"] == TRACEPARENT
+        assert "traceresponse" not in rest(hub, "shop.v1.pay").headers
+        assert "traceparent" not in shop.calls[1]
+
+
+def test_a_page_of_another_site_may_read_the_trace_of_its_call(make_hub, redis, collector):
+    site = "https://shop.example"
+    hub = make_hub({**tracing(collector), "client": {"allowed_origins": [site]}}, redis=redis)
+    answer = rest(hub, "nobody.v1.knows", Origin=site)
+    assert "traceresponse" in answer.headers["access-control-expose-headers"]
+
+
 def test_the_variables_of_opentelemetry_say_what_options_leave_open(make_hub, clients, collector):
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_SAMPLER_ARG": "1",
            "OTEL_EXPORTER_OTLP_HEADERS": "X-Tenant=my%20shop,x-other=1"}

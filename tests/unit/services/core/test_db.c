@@ -113,19 +113,67 @@ static void sqlstates_have_their_class(void **state)
         assert_int_equal(svc_db_classify(cases[i].sqlstate), cases[i].err);
 }
 
-static void only_a_traceparent_goes_into_statements(void **state)
+/* A connection that notes what goes with its statements. */
+static char seen_comment[WH_TRACEPARENT_LEN + 1];
+
+static enum svc_db_err note_comment(struct svc_db *db,
+                                    const char *sql,
+                                    const struct svc_param *params,
+                                    size_t count,
+                                    struct svc_rows **out_rows)
 {
-    struct svc_db db = {.ops = NULL};
+    (void)sql;
+    (void)params;
+    (void)count;
+    (void)out_rows;
+    memcpy(seen_comment, db->comment, sizeof seen_comment);
+    return SVC_DB_INVALID;
+}
+
+static void run_traced(struct wh_tracer *tracer, const char *traceparent)
+{
+    static const struct svc_db_ops ops = {.query = note_comment};
+    struct svc_db db = {.ops = &ops, .deadline_ms = UINT64_MAX};
+    struct wh_trace trace;
+    assert_int_equal(wh_trace_parse(wh_slice_from_str(traceparent), &trace), WH_OK);
+    svc_db_set_trace(&db, tracer, &trace);
+    assert_int_equal(svc_db_query(&db, "select $1", NULL, 0, NULL), SVC_DB_INVALID);
+    assert_string_equal(db.comment, "");
+    svc_db_set_trace(&db, NULL, NULL);
+}
+
+#define TRACE_ID "4bf92f3577b34da6a3ce929d0e0e4736"
+
+static void statements_of_a_sampled_trace_alone_carry_it(void **state)
+{
     (void)state;
-    svc_db_set_trace(&db,
-                     WH_SLICE_LITERAL("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
-    assert_int_equal(strlen(db.trace), SVC_TRACEPARENT_LEN);
-    svc_db_set_trace(&db,
-                     WH_SLICE_LITERAL("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba9'*/-01x"));
-    assert_string_equal(db.trace, "");
-    svc_db_set_trace(&db,
-                     WH_SLICE_LITERAL("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba90'*/-01"));
-    assert_string_equal(db.trace, "");
+    run_traced(NULL, "00-" TRACE_ID "-00f067aa0ba902b7-01");
+    assert_string_equal(seen_comment, "00-" TRACE_ID "-00f067aa0ba902b7-01");
+    run_traced(NULL, "00-" TRACE_ID "-00f067aa0ba902b7-00");
+    assert_string_equal(seen_comment, "");
+}
+
+static void a_statement_is_a_span_without_its_parameters(void **state)
+{
+    struct wh_tracer *tracer = NULL;
+    struct wh_span *span = NULL;
+    char traceparent[WH_TRACEPARENT_LEN + 1];
+    (void)state;
+    assert_int_equal(wh_tracer_new(&(struct wh_tracer_options){.ratio = 0, .capacity = 4}, &tracer),
+                     WH_OK);
+    run_traced(tracer, "00-" TRACE_ID "-00f067aa0ba902b7-00");
+    assert_int_equal(wh_tracer_count(tracer), 0);
+    run_traced(tracer, "00-" TRACE_ID "-00f067aa0ba902b7-01");
+    assert_int_equal(wh_tracer_take(tracer, &span, 1), 1);
+    assert_string_equal(span->name, "sql");
+    assert_string_equal(span->message, "invalid");
+    assert_int_equal(span->attribute_count, 2);
+    assert_string_equal(span->attributes[1].key, "db.statement");
+    assert_true(wh_slice_equal_str(span->attributes[1].text, "select $1"));
+    wh_trace_format(&span->trace, traceparent);
+    assert_string_equal(seen_comment, traceparent);
+    wh_span_free(span);
+    wh_tracer_free(tracer);
 }
 
 int main(void)
@@ -135,7 +183,8 @@ int main(void)
         cmocka_unit_test(a_statement_that_fails_has_a_code),
         cmocka_unit_test(events_that_the_relay_could_not_carry_are_refused),
         cmocka_unit_test(sqlstates_have_their_class),
-        cmocka_unit_test(only_a_traceparent_goes_into_statements),
+        cmocka_unit_test(statements_of_a_sampled_trace_alone_carry_it),
+        cmocka_unit_test(a_statement_is_a_span_without_its_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
