@@ -162,10 +162,10 @@ static void end_span(struct svc_db *db, struct wh_span *span, enum svc_db_err er
     wh_span_end(span);
 }
 
-/* ops->script with a span that says `text`. */
-static enum svc_db_err run_script(struct svc_db *db, const char *sql, const char *text)
+/* COMMIT or ROLLBACK; `name` is the one of them that it is. */
+static enum svc_db_err end_work(struct svc_db *db, const char *sql, const char *name)
 {
-    struct wh_span *span = begin_span(db, text);
+    struct wh_span *span = begin_span(db, name);
     enum svc_db_err err = db->ops->script(db, sql);
     end_span(db, span, err);
     return err;
@@ -298,6 +298,7 @@ enum svc_db_err svc_db_begin(struct svc_db *db, bool is_read_only, uint64_t time
         snprintf(db->reason, sizeof db->reason, "no time left");
         return db->err = SVC_DB_TIMEOUT;
     }
+    struct wh_span *span = begin_span(db, "begin"); /* and the connection, if there is none */
     enum svc_db_err err = db->ops->connect(db, timeout_ms);
     db->was_connected = err == SVC_DB_OK;
     if (!err) {
@@ -307,12 +308,13 @@ enum svc_db_err svc_db_begin(struct svc_db *db, bool is_read_only, uint64_t time
                  "set local idle_in_transaction_session_timeout = %llu",
                  is_read_only ? " read only" : "", (unsigned long long)timeout_ms,
                  (unsigned long long)timeout_ms);
-        err = run_script(db, sql, "begin");
+        err = db->ops->script(db, sql);
         if (err) {
             fail(db, err, sql);
             db->ops->drop(db);
         }
     }
+    end_span(db, span, err);
     db->err = err;
     db->is_in_tx = err == SVC_DB_OK;
     db->is_read_only = is_read_only;
@@ -325,7 +327,7 @@ enum svc_db_err svc_db_commit(struct svc_db *db, const char *before)
     WH_ASSERT(db->is_in_tx && !db->err);
     int len = snprintf(sql, sizeof sql, "%s%scommit", before ? before : "", before ? "; " : "");
     WH_ASSERT(len > 0 && (size_t)len < sizeof sql);
-    enum svc_db_err err = run_script(db, sql, "commit");
+    enum svc_db_err err = end_work(db, sql, "commit");
     if (!err) {
         db->is_in_tx = false;
         return SVC_DB_OK;
@@ -344,7 +346,7 @@ void svc_db_rollback(struct svc_db *db)
     db->is_in_tx = false;
     /* It gets some time of its own: the deadline is often why we are here. */
     db->deadline_ms = wh_clock_monotonic_ms() + 1000;
-    if (run_script(db, "rollback", "rollback"))
+    if (end_work(db, "rollback", "rollback"))
         db->ops->drop(db);
 }
 
