@@ -90,6 +90,10 @@ def service_of(span):
     return span["resource"]["service.name"]
 
 
+def event_type(span):
+    return attributes(span).get("wirehub.event.type")
+
+
 def wait_named(part, events):
     """Until there is a line of each of these events under the trace."""
     def are_there():
@@ -99,44 +103,33 @@ def wait_named(part, events):
     wait_until(are_there, f"no lines {events} with the trace")
 
 
-def relay_span(shop, event):
-    return shop.collector.wait(
-        lambda c: next((span for span in c.spans if span["name"] == "outbox.relay"
-                        and span["traceId"] == TRACE
-                        and attributes(span)["wirehub.event.type"] == event), None),
-        f"outbox.relay of {event}", WAIT_SECONDS)
-
-
 def test_an_order_is_one_trace_from_the_request_to_the_captured_payment(shop):
     answer = shop.rest("orders.v1.create", basket(), Idempotency_Key=str(uuid.uuid4()),
                        traceparent=f"00-{TRACE}-{PAGE}-01")
     assert answer.status == 200, answer.body
 
-    def wait(name, **members):
-        return shop.collector.wait_span(name, WAIT_SECONDS, traceId=TRACE, **members)
+    def wait(service, name, parent, **of_event):
+        def find(collector):
+            return next((span for span in collector.spans if span["name"] == name
+                         and (span["traceId"], span["parentSpanId"]) == (TRACE, parent)
+                         and service_of(span) == service
+                         and of_event.items() <= {"type": event_type(span)}.items()), None)
+        return shop.collector.wait(find, f"{name} of {service} below {parent}", WAIT_SECONDS)
 
-    rest = wait("rest orders.v1.create", parentSpanId=PAGE)
+    rest = wait("wirehub", "rest orders.v1.create", PAGE)
     assert answer.headers["traceresponse"] == f"00-{TRACE}-{rest['spanId']}-01"
-    call = wait("rpc orders.v1.create", parentSpanId=rest["spanId"])
-    create = wait("orders.v1.create", parentSpanId=call["spanId"])
-    assert [service_of(span) for span in (rest, call, create)] == ["wirehub", "wirehub",
-                                                                   "wirehub-order"]
+    call = wait("wirehub", "rpc orders.v1.create", rest["spanId"])
+    create = wait("wirehub-order", "orders.v1.create", call["spanId"])
 
     # The saga: an event is handled under whoever emitted it, a job under the event that asked.
-    requested = wait("event payment.requested.v1", parentSpanId=create["spanId"])
-    authorize = wait("payment.settle", parentSpanId=requested["spanId"])
-    authorized = wait("event payment.authorized.v1", parentSpanId=authorize["spanId"])
-    confirmed = wait("event order.confirmed.v1", parentSpanId=authorized["spanId"])
-    capture = wait("payment.settle", parentSpanId=confirmed["spanId"])
-    captured = wait("event payment.captured.v1", parentSpanId=capture["spanId"])
-    assert [service_of(span) for span in (requested, authorize, authorized, confirmed, capture,
-                                          captured)] == [
-        "wirehub-payment", "wirehub-payment", "wirehub-order", "wirehub-payment",
-        "wirehub-payment", "wirehub-order"]
+    requested = wait("wirehub-payment", "event payment.requested.v1", create["spanId"])
+    authorize = wait("wirehub-payment", "payment.settle", requested["spanId"])
+    authorized = wait("wirehub-order", "event payment.authorized.v1", authorize["spanId"])
+    confirmed = wait("wirehub-payment", "event order.confirmed.v1", authorized["spanId"])
+    capture = wait("wirehub-payment", "payment.settle", confirmed["spanId"])
+    wait("wirehub-order", "event payment.captured.v1", capture["spanId"])
     for event, emitter in zip(SAGA, (create, authorize, authorized, capture)):
-        relay = relay_span(shop, event)
-        assert (relay["parentSpanId"], service_of(relay)) == (emitter["spanId"],
-                                                              service_of(emitter))
+        wait(service_of(emitter), "outbox.relay", emitter["spanId"], type=event)
 
     # Statements, without what they were given, and the server's word for each.
     for owner in (create, requested, authorize, authorized):
