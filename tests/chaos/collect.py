@@ -2,11 +2,11 @@
 
 import json
 
-from checker import Facts
+from chaos.checker import Facts
 
 QUERIES = {
     "orders": ("order", """
-        select o.id, o.user_id as user, o.payment_id as payment, o.state, s.step,
+        select o.id, o.user_id as user, o.payment_id as payment, o.state, o.reason, s.step,
                o.total_minor as minor, o.currency
         from orders o left join saga s on s.order_id = o.id"""),
     "lines": ("order", "select order_id as order, product_id as product, quantity from order_line"),

@@ -191,6 +191,9 @@ class Listener(threading.Thread):
         self.positions[channel] = epoch, publication["offset"]
 
 
+WAIT = -1.0
+
+
 class Orders:
     """How many are to be placed and when, shared by all shoppers."""
 
@@ -200,13 +203,16 @@ class Orders:
         self.begun = time.monotonic()
         self.taken = 0
         self.answered = 0
+        self.gate = 1.0  # share of them that may be taken now
         self.lock = threading.Lock()
 
     def take(self):
-        """When to place the next one, None if there is none."""
+        """When to place the next one, None if there is none, WAIT if it is not its time."""
         with self.lock:
-            if self.taken == self.count:
+            if self.answered == self.count:
                 return None
+            if self.taken >= min(1.0, self.gate) * self.count:
+                return WAIT
             self.taken += 1
             return self.begun + self.taken * self.pause
 
@@ -256,14 +262,17 @@ class Customer:
 
     def shop(self, orders):
         try:
-            while (at := orders.take()) is not None:
+            while (at := orders.take()) is not None and not self.is_over.is_set():
+                if at == WAIT:
+                    self.is_over.wait(0.05)  # between looks at the gate
+                    continue
                 self.is_over.wait(max(0.0, at - time.monotonic()))
                 order = self.order()
                 orders.answer(order is not None)
                 if order and self.chance.random() < 0.2:
                     self.is_over.wait(self.chance.uniform(0, 1.5))  # a customer thinks it over
                     self.cancel(order)
-                if self.chance.random() < 0.1:
+                if self.chance.random() < 0.2:
                     self.do_something_else()
         except GaveUp:
             pass  # the judge sees what was not answered

@@ -20,11 +20,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import checker  # noqa: E402
-from collect import collect  # noqa: E402
-from customers import FIRST_SECONDS, Canary, Customer, Listener, Orders  # noqa: E402
-from faults import Faults, schedule  # noqa: E402
-from stack import HISTORY_SIZE, Stack, wait_until  # noqa: E402
+from chaos import checker  # noqa: E402
+from chaos.collect import collect  # noqa: E402
+from chaos.customers import (CARDS, FIRST_SECONDS, Canary, Customer, Listener,  # noqa: E402
+                             Orders)
+from chaos.faults import Faults, schedule  # noqa: E402
+from chaos.stack import HISTORY_SIZE, Stack, wait_until  # noqa: E402
+from support.hub import SANITIZER_MARKS  # noqa: E402
 
 INSTANCES = 2
 SHOPPING_SECONDS = 600.0  # beyond the time that was planned for it
@@ -106,6 +108,7 @@ class Run:
         while any(customer.shopper.is_alive() for customer in self.customers):
             self.check()
             self.faults.run_due(orders.progress)
+            orders.gate = self.faults.gate
             self.faults.revive()
             if time.monotonic() > deadline:
                 self.is_over.set()  # the judge sees what was not answered
@@ -155,24 +158,35 @@ class Run:
             listener.is_stopped.set()
 
 
+def logs_are_clean(stack):
+    """No sanitizer spoke, if these are sanitized programs, and no log names a card."""
+    problems = []
+    logs = [program.log_path for program in stack.programs.values()]
+    for path in logs:
+        text = path.read_text(errors="replace")
+        problems += [f"{path}: {mark}" for mark in (*SANITIZER_MARKS, *CARDS) if mark in text]
+    return checker.Verdict("the logs are clean", {"logs": len(logs)}, problems)
+
+
 def run(plan):
     begun = time.monotonic()
-    with_stack = Stack(plan.binaries, INSTANCES)
+    stack = Stack(plan.binaries, INSTANCES)
     one = None
     try:
-        one = Run(plan, with_stack)
-        say(f"stack and {plan.customers} customers are ready; logs: {with_stack.directory}")
+        one = Run(plan, stack)
+        say(f"stack and {plan.customers} customers are ready; logs: {stack.directory}")
         one.shop()
         say("the last order is placed; waiting for everything to settle")
         one.settle()
         facts, verdicts = one.judge()
-        say(f"dead letters (for a person to look at): {with_stack.dead_letters()}")
+        verdicts.append(logs_are_clean(stack))
+        say(f"dead letters (for a person to look at): {stack.dead_letters()}")
         return Outcome(verdicts, facts, one.faults.counts, one.faults.crashed,
-                       with_stack.directory, time.monotonic() - begun)
+                       stack.directory, time.monotonic() - begun)
     finally:
         if one:
             one.close()
-        with_stack.close()
+        stack.close()
 
 
 def report(outcome):

@@ -26,7 +26,7 @@ STOCK = {"espresso": 100000, "filter": 100000, "cup": 300, "machine": 3}
 OPTIONS = {
     "user": {"password.cost": 1, "token.access_ttl": "1h", "throttle.peer_burst": 100000,
              "throttle.email_burst": 100000},
-    "order": {"saga.payment_timeout": "3s", "saga.settle_timeout": "2s"},
+    "order": {"saga.payment_timeout": "8s", "saga.settle_timeout": "2s"},
     "payment": {"provider.latency": "10ms", "provider.timeout": "1s", "provider.breaker.open": "1s"},
 }
 
