@@ -216,6 +216,7 @@ static enum fate consume(struct consumer *consumer,
         atomic_fetch_add(&entry->stream->ignored, 1);
         return acknowledge(consumer, entry);
     }
+    svc_fault_about(event->type);
     ctx->deadline_ms = wh_clock_monotonic_ms() + SVC_CONSUMER_EVENT_MS;
     svc_trace_begin(ctx, WH_SPAN_CONSUMER, svc_text(ctx, "event %.*s", WH_SLICE_ARGS(event->type)),
                     event->traceparent);

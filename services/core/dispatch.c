@@ -10,6 +10,7 @@
 #include "common/protocol/codes.h"
 #include "services/core/answers.h"
 #include "services/core/cancels.h"
+#include "services/core/fault.h"
 #include "services/core/free_methods.h"
 #include "services/core/metrics.h"
 #include "services/core/tracing.h"
@@ -131,6 +132,7 @@ static uint32_t run_method(struct svc_ctx *ctx, struct svc_slot *slot, uint64_t 
     uint64_t begun_us = wh_clock_monotonic_us();
 
     ctx->method = method;
+    svc_fault_about(wh_slice_from_str(method->name));
     if (method->max_inflight != 0 && running > method->max_inflight)
         code = svc_fail(ctx, SVC_BUSY, "too many calls of %s at once", method->name);
     else

@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
+#include "services/core/fault.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -55,6 +56,7 @@ static void run_job(struct svc_ctx *ctx, const struct svc_job *job)
     svc_ctx_reset(ctx);
     if (!may_run(ctx, job))
         return;
+    svc_fault_about(wh_slice_from_str(job->name));
     uint32_t code = job->handler(ctx);
     if (code != SVC_OK)
         wh_log(WH_LOG_WARN, "jobs", "failed", "job=%s code=%u reason=%s", job->name, code,

@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "services/core/fault.h"
 #include "services/payment/payment_store.h"
 
 #include <pthread.h>
@@ -194,7 +195,9 @@ static uint32_t settle_claimed(struct svc_ctx *ctx,
                                const struct payment *payment,
                                struct settlement *settlement)
 {
+    svc_fault("after_claim");
     ask_provider(svc_state(ctx), payment, &settlement->response);
+    svc_fault("after_provider"); /* it has happened there, and nobody here knows */
     wh_log(WH_LOG_INFO, "payment", "provider_answered",
            "payment=%s operation=%s result=%s attempt=%u reason=%s", settlement->payment,
            payment_wish_name(payment->wish), provider_result_name(settlement->response.result),
@@ -219,6 +222,7 @@ static uint32_t settle_one(struct svc_ctx *ctx, bool *out_is_done)
     (void)snprintf(settlement.payment, sizeof(settlement.payment), "%.*s",
                    WH_SLICE_ARGS(payment.id));
     svc_trace_adopt(ctx, "payment.settle", payment.traceparent);
+    svc_fault_about(wh_slice_from_str(payment_wish_name(settlement.wish)));
     uint32_t code = settle_claimed(ctx, &payment, &settlement);
     svc_trace_leave(ctx, code);
     return code;

@@ -246,6 +246,15 @@ def test_an_event_in_the_hands_of_a_process_that_died_is_taken_over_in_order(wor
     assert world.seen() == ["one", "two"]
 
 
+def test_a_fault_point_can_be_that_of_one_method_alone(world):
+    service = world.start(crash_at="before_commit@counters.v1.add_keyed")
+    world.note("one")
+    world.wait_seen(["one"])
+    assert world.add("a").data["value"] == 1
+    world.caller.send("counters.v1.add_keyed", {"name": "a", "by": 1}, key="k")
+    assert service.wait_exit() == CRASHED
+
+
 def test_of_two_instances_one_consumes_and_the_other_takes_over(world):
     first = world.start()
     world.note("one")
