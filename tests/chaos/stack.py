@@ -205,6 +205,10 @@ class Stack:
         return "127.0.0.1", self.hub.port
 
     @property
+    def url(self):
+        return f"http://127.0.0.1:{self.hub.port}"
+
+    @property
     def ws_url(self):
         return f"ws://127.0.0.1:{self.hub.port}/connection/websocket"
 
