@@ -9,7 +9,7 @@ SEED = 20260
 
 
 def test_orders_survive_the_death_of_every_process():
-    outcome = run(Plan(orders=60, seconds=20, seed=SEED, customers=6, faults=28,
+    outcome = run(Plan(orders=60, seconds=20, seed=SEED, customers=6, faults=30,
                        binaries=binary_path().parent))
     report(outcome)
     for target in ("redis", "postgres", "worker", *(f"{service}-{number}" for number in (1, 2)
