@@ -200,7 +200,7 @@ class Orders:
     def __init__(self, count, seconds):
         self.count = count
         self.pause = seconds / count
-        self.begun = time.monotonic()
+        self.next_at = time.monotonic()
         self.taken = 0
         self.answered = 0
         self.gate = 1.0  # share of them that may be taken now
@@ -214,7 +214,8 @@ class Orders:
             if self.taken >= min(1.0, self.gate) * self.count:
                 return WAIT
             self.taken += 1
-            return self.begun + self.taken * self.pause
+            self.next_at = max(self.next_at + self.pause, time.monotonic())
+            return self.next_at
 
     def answer(self, is_order):
         """What was refused, for want of stock, say, is placed again."""

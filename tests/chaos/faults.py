@@ -28,7 +28,6 @@ FIRST_POINTS = [("order", "after_publish"), ("payment", "after_publish"),
                 ("payment", "after_provider@capture"), ("order", "after_commit@orders.v1.create"),
                 ("order", "after_event@payment.authorized.v1")]
 OPERATIONS = ("authorize", "capture", "void", "refund")
-GATE_SHARE = 0.08
 POINT_SECONDS = 4.0  # how long a process is waited for to come to its point; later is fine too
 RELAY_POINTS = ("before_publish", "after_publish", "before_mark", "after_mark")
 
@@ -104,6 +103,7 @@ class Faults:
     """Carries a schedule out.  `counts` is what happened."""
 
     def __init__(self, stack, customers, made, say):
+        self.orders = None  # set when they begin
         self.stack = stack
         self.customers = customers
         self.schedule = list(made)
@@ -112,18 +112,23 @@ class Faults:
         self.crashed = []  # points at which one did
         self.say = say
 
-    @property
-    def gate(self):
-        """No order beyond this share of them before the next fault: it wants to be met."""
-        return self.schedule[0].at + GATE_SHARE if self.schedule else 1.0
+    def open_gate(self):
+        """Orders as far as the next fault: each fault gets its share of them to meet."""
+        share = self.schedule[0].at if self.schedule else 1.0
+        self.orders.gate = share + 1 / self.orders.count
 
-    def run_due(self, progress):
-        while self.schedule and self.schedule[0].at <= progress:
-            fault = self.schedule.pop(0)
-            self.say(str(fault))
-            self.carry_out(fault)
-            key = f"{fault.action} {fault.target}"
-            self.counts[key] = self.counts.get(key, 0) + 1
+    def run_due(self):
+        """The next fault, if its time has come."""
+        if not self.schedule or self.schedule[0].at > self.orders.progress:
+            return
+        fault = self.schedule.pop(0)
+        self.say(str(fault))
+        if fault.action != "crash":
+            self.open_gate()
+        self.carry_out(fault)
+        self.open_gate()
+        key = f"{fault.action} {fault.target}"
+        self.counts[key] = self.counts.get(key, 0) + 1
 
     def carry_out(self, fault):
         if fault.target == "customer":
@@ -202,6 +207,7 @@ class Faults:
             time.sleep(0.02)  # between polls of a bounded wait
         for other in others:
             other.start()
+        self.open_gate()
         deadline = time.monotonic() + POINT_SECONDS
         while program.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)  # between polls of a bounded wait

@@ -30,6 +30,7 @@ from support.hub import SANITIZER_MARKS  # noqa: E402
 
 INSTANCES = 2
 SHOPPING_SECONDS = 600.0  # beyond the time that was planned for it
+FAULT_SECONDS = 15.0  # at most, give or take; orders wait for faults
 SETTLE_SECONDS = 300.0
 AGREE_SECONDS = 120.0
 UNSETTLED = {
@@ -102,18 +103,22 @@ class Run:
             if not listener.is_connected.wait(FIRST_SECONDS):
                 raise TimeoutError(f"not connected: {listener.failure} {listener.log['away'][-3:]}")
         orders = Orders(self.plan.orders, self.plan.seconds)
+        self.faults.orders = orders
+        self.faults.open_gate()
         for customer in self.customers:
             customer.start_shopping(orders)
-        deadline = time.monotonic() + self.plan.seconds + SHOPPING_SECONDS
+        deadline = time.monotonic() + self.plan.seconds + SHOPPING_SECONDS + \
+            self.plan.faults * FAULT_SECONDS
         while any(customer.shopper.is_alive() for customer in self.customers):
             self.check()
-            self.faults.run_due(orders.progress)
-            orders.gate = self.faults.gate
+            self.faults.run_due()
             self.faults.revive()
             if time.monotonic() > deadline:
                 self.is_over.set()  # the judge sees what was not answered
             time.sleep(0.05)  # between looks at the progress
-        self.faults.run_due(1.0)
+        while self.faults.schedule and not self.is_over.is_set():  # of the last orders
+            self.faults.run_due()
+            self.faults.revive()
 
     def settle(self):
         """Nobody is hurt any more: everything comes to an end, in bounded time."""
@@ -192,7 +197,10 @@ def run(plan):
 def report(outcome):
     say("faults: " + ", ".join(f"{count} × {name}" for name, count in
                                sorted(outcome.faults.items())))
-    say(f"died at a point: {len(outcome.crashed)}: {' '.join(sorted(set(outcome.crashed)))}")
+    armed = sum(count for name, count in outcome.faults.items()
+                if name.startswith("crash") and not name.endswith("postgres"))
+    say(f"{len(outcome.crashed)} of {armed} died at their points: "
+        f"{' '.join(sorted(set(outcome.crashed)))}")
     for verdict in outcome.verdicts:
         say(str(verdict))
     broken = sum(not verdict.is_good for verdict in outcome.verdicts)
@@ -224,7 +232,7 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev chaos", description=__doc__.split("\n\n")[0])
     parser.add_argument("--orders", type=number(1), default=1000)
     parser.add_argument("--seconds", type=number(1), default=120,
-                        help="over which the orders are spread; slow machines take longer")
+                        help="over which the orders are spread; faults take their time besides")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2 ** 32))
     parser.add_argument("--customers", type=number(1), default=20)
     parser.add_argument("--faults", type=number(0), default=90,
