@@ -146,11 +146,14 @@ class Stack:
             for number in range(1, instances + 1):
                 program = self._service(service, number)
                 self.programs[program.name] = program
-        self.hub = self.programs["hub"] = self._hub()
         for program in self.programs.values():
             program.start()
         for program in self.programs.values():
             program.wait_ready()
+        # Last: it fetches the keys of tokens, and there are none before users are ready.
+        self.hub = self.programs["hub"] = self._hub()
+        self.hub.start()
+        self.hub.wait_ready()
         self.postgres.sql((ROOT / "services/order/seed.sql").read_text(), "wirehub_order")
         for name, stock in STOCK.items():
             self.postgres.sql(f"update product set stock = {stock} where id = '{product(name)}'",
