@@ -221,13 +221,14 @@ static uint64_t budget_ms(struct svc_ctx *ctx)
     return left_ms < SVC_STATEMENT_MS_MAX ? left_ms : SVC_STATEMENT_MS_MAX;
 }
 
-static enum svc_db_err run_sql(struct svc_ctx *ctx,
-                               const char *sql,
-                               const struct svc_param *params,
-                               size_t count,
-                               const struct svc_rows **out_rows)
+enum svc_db_err svc_sql(struct svc_ctx *ctx,
+                        const char *sql,
+                        const struct svc_param *params,
+                        size_t count,
+                        const struct svc_rows **out_rows)
 {
     struct svc_db *db = ctx->db;
+    WH_ASSERT(db != NULL); /* the service has no migrations: it has no database */
     if (db->is_in_tx)
         return svc_db_query(db, sql, params, count, out_rows);
     enum svc_db_err err = svc_db_begin(db, false, budget_ms(ctx));
@@ -239,21 +240,6 @@ static enum svc_db_err run_sql(struct svc_ctx *ctx,
     else
         err = svc_db_commit(db, NULL);
     db->err = err;
-    return err;
-}
-
-enum svc_db_err svc_sql(struct svc_ctx *ctx,
-                        const char *sql,
-                        const struct svc_param *params,
-                        size_t count,
-                        const struct svc_rows **out_rows)
-{
-    WH_ASSERT(ctx->db != NULL); /* the service has no migrations: it has no database */
-    struct wh_span *span = svc_trace_part(ctx, WH_SPAN_CLIENT, "sql");
-    enum svc_db_err err = run_sql(ctx, sql, params, count, out_rows);
-    if (err)
-        wh_span_fail(span, wh_slice_from_str(svc_db_err_name(err)));
-    wh_span_end(span);
     return err;
 }
 

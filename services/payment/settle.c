@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "services/core/fault.h"
+#include "services/core/tracing.h"
 #include "services/payment/payment_store.h"
 
 #include <pthread.h>
@@ -196,7 +197,12 @@ static uint32_t settle_claimed(struct svc_ctx *ctx,
                                struct settlement *settlement)
 {
     svc_fault("after_claim");
+    struct wh_span *span = svc_trace_part(ctx, WH_SPAN_CLIENT, payment_wish_name(payment->wish));
+    wh_span_text(span, "peer.service", WH_SLICE_LITERAL("payment provider"));
     ask_provider(svc_state(ctx), payment, &settlement->response);
+    if (settlement->response.result != PROVIDER_DONE)
+        wh_span_fail(span, wh_slice_from_str(provider_result_name(settlement->response.result)));
+    wh_span_end(span);
     svc_fault("after_provider"); /* it has happened there, and nobody here knows */
     wh_log(WH_LOG_INFO, "payment", "provider_answered",
            "payment=%s operation=%s result=%s attempt=%u reason=%s", settlement->payment,
