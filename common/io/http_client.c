@@ -18,6 +18,7 @@ struct wh_http_client {
     struct wh_loop *loop;
     CURLM *multi;
     struct wh_timer timer;
+    struct wh_task at_once; /* a timer of 0: the wheel's next tick would be late */
     struct wh_list requests;
 };
 
@@ -162,13 +163,20 @@ static void on_timer(struct wh_timer *timer)
     act(WH_CONTAINER_OF(timer, struct wh_http_client, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
+static void on_at_once(struct wh_task *task)
+{
+    act(WH_CONTAINER_OF(task, struct wh_http_client, at_once), CURL_SOCKET_TIMEOUT, 0);
+}
+
 static int on_timer_wanted(CURLM *multi, long timeout_ms, void *user)
 {
     struct wh_http_client *client = user;
     (void)multi;
-    if (timeout_ms < 0)
-        wh_loop_timer_stop(client->loop, &client->timer);
-    else
+    wh_loop_timer_stop(client->loop, &client->timer);
+    wh_task_cancel(&client->at_once);
+    if (timeout_ms == 0)
+        wh_loop_defer(client->loop, &client->at_once);
+    else if (timeout_ms > 0)
         wh_loop_timer_start(client->loop, &client->timer, (uint64_t)timeout_ms);
     return 0;
 }
@@ -187,6 +195,7 @@ enum wh_err wh_http_client_new(struct wh_loop *loop, struct wh_http_client **out
     client->loop = loop;
     wh_list_init(&client->requests);
     wh_timer_init(&client->timer, on_timer);
+    wh_task_init(&client->at_once, on_at_once);
     client->multi = curl_multi_init();
     if (!client->multi) {
         wh_http_client_free(client);
@@ -209,6 +218,7 @@ void wh_http_client_free(struct wh_http_client *client)
     if (client->multi)
         curl_multi_cleanup(client->multi);
     wh_loop_timer_stop(client->loop, &client->timer);
+    wh_task_cancel(&client->at_once);
     curl_global_cleanup();
     wh_free(client);
 }
