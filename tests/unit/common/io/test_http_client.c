@@ -189,6 +189,17 @@ static void a_redirect_to_another_scheme_is_not_followed(void **state)
     }
 }
 
+/* Turns that never sleep: no tick of the wheel comes to help. */
+static void a_request_begins_without_waiting_for_a_tick(void **state)
+{
+    (void)state;
+    start_path("/ok", TIMEOUT_MS);
+    for (int turn = 0; turn < 20 && stub.requests == 0; turn++)
+        uv_run(&loop.uv, UV_RUN_NOWAIT);
+    assert_int_equal(stub.requests, 1);
+    run();
+}
+
 static void a_port_where_nobody_listens_is_an_error(void **state)
 {
     (void)state;
@@ -415,6 +426,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_post_sends_its_headers_and_its_body, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_post_goes_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_request_begins_without_waiting_for_a_tick, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_post_follows_no_redirect, setup, teardown),
         cmocka_unit_test_setup_teardown(how_long_to_wait_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_header_that_is_none_is_not_sent, setup, teardown),
