@@ -1,6 +1,7 @@
 """wirehub-loadgen against all of Wirehub."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -40,6 +41,7 @@ def test_its_customers_order_and_cancel_and_the_databases_agree_with_its_summary
         assert re.search(r"answers: p50 [\d.]+ ms, p90 [\d.]+ ms, p99 [\d.]+ ms", done.stdout)
     finally:
         stack.close()
+        shutil.rmtree(stack.directory)
 
 
 @pytest.mark.parametrize("args, words", [
