@@ -20,7 +20,6 @@
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
-#include "common/base/random.h"
 #include "common/protocol/codes.h"
 
 #include <stdio.h>
@@ -53,6 +52,7 @@ static void detach(struct rpc_call *call,
 {
     struct rpc *rpc = call->rpc;
     struct rpc_service *service = call->service;
+    uint64_t now_us = wh_clock_monotonic_us();
     wh_list_remove(&call->link);
     wh_loop_timer_stop(rpc->loop, &call->deadline);
     if (call->id)
@@ -61,13 +61,12 @@ static void detach(struct rpc_call *call,
     if (call->is_admitted) {
         struct breaker_options options = breaker_options(rpc);
         breaker_record(&service->breaker, &options, wh_loop_now_ms(rpc->loop), verdict,
-                       call->is_probe, wh_random_u64());
+                       call->is_probe, now_us); /* chance enough to part workers */
     }
     call->is_admitted = false;
     if (service) {
         service->inflight--;
-        metrics_rpc_ended(rpc->metrics, service->metrics_slot, outcome,
-                          wh_clock_monotonic_us() - call->started_us);
+        metrics_rpc_ended(rpc->metrics, service->metrics_slot, outcome, now_us - call->started_us);
     }
     call->service = NULL;
 }
