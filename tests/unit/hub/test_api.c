@@ -65,7 +65,7 @@ static struct http_request with_key(const char *key)
 static void exactly_the_key_opens(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"", "a", "a key of the unit test", KEY " ", "A" KEY};
+    static const char *const wrong[] = {"", "a", "a key of the unit test", (KEY " "), ("A" KEY)};
     assert_true(opens(KEY, with_key(KEY)));
     for (size_t i = 0; i < COUNT(wrong); i++)
         assert_false(opens(KEY, with_key(wrong[i])));

@@ -19,8 +19,8 @@ static unsigned char sealing[KEYS_SEAL_BYTES];
 static int setup(void **state)
 {
     (void)state;
-    return keys_derive(WH_SLICE_LITERAL("a secret of at least 32 bytes, really"), KEYS_PURPOSE_SEAL,
-                       sealing);
+    return (int)keys_derive(WH_SLICE_LITERAL("a secret of at least 32 bytes, really"),
+                            KEYS_PURPOSE_SEAL, sealing);
 }
 
 static void base64url(const unsigned char *bytes, size_t len, char *out)
