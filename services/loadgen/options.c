@@ -1,5 +1,6 @@
 #include "services/loadgen/options.h"
 
+#include "common/base/option.h"
 #include "common/io/http_client.h"
 
 #include <getopt.h>
@@ -20,13 +21,12 @@ static const char help[] =
     "  --url URL          of the hub (default http://127.0.0.1:8000)\n"
     "  --rate N           orders a second, over all customers (default 10)\n"
     "  --customers N      accounts to make (default 10)\n"
-    "  --duration S       seconds of ordering (default 30)\n"
+    "  --duration TIME    of ordering, such as 30s or 5m (default 30s)\n"
     "  --cancel PERCENT   of orders, cancelled at once (default 10)\n"
     "  --help\n"
     "\n"
-    "Shows a line each second and a summary at the end. Status 0: all calls were answered; 1: "
-    "some\n"
-    "were not, or there is nobody to buy from; 2: the command line is wrong.\n";
+    "Shows a line each second and a summary at the end. Status 0: all calls were answered;\n"
+    "1: some were not, or there is nobody to buy from; 2: the command line is wrong.\n";
 
 static const struct option rows[] = {{"url", required_argument, NULL, 'u'},
                                      {"rate", required_argument, NULL, 'r'},
@@ -62,6 +62,19 @@ static bool read_count(const char *name, const char *text, double min, double ma
     return true;
 }
 
+static bool read_duration(const char *text, double *out_s)
+{
+    uint64_t ms = 0;
+    if (wh_duration_parse(wh_slice_from_str(text), &ms) || ms == 0 ||
+        ms > (uint64_t)DURATION_MAX_S * 1000) {
+        (void)fprintf(stderr, "wirehub-loadgen: --duration %s: like 30s or 5m, at most a week\n",
+                      text);
+        return false;
+    }
+    *out_s = (double)ms / 1000;
+    return true;
+}
+
 static bool read_url(const char *text, const char **out)
 {
     size_t len = strlen(text);
@@ -83,7 +96,7 @@ static bool read_option(int id, struct loadgen_options *out)
     case 'c':
         return read_count("customers", optarg, 1, CUSTOMERS_MAX, &out->customers);
     case 'd':
-        return read_number("duration", optarg, 0.1, DURATION_MAX_S, &out->duration_s);
+        return read_duration(optarg, &out->duration_s);
     case 'x':
         return read_count("cancel", optarg, 0, 100, &out->cancel_percent);
     default:

@@ -22,7 +22,7 @@ def loadgen(*args, timeout=150):
 def test_its_customers_order_and_cancel_and_the_databases_agree_with_its_summary():
     stack = Stack(binary_path().parent, instances=1)
     try:
-        done = loadgen("--url", stack.url, "--rate", "8", "--customers", "3", "--duration", "5",
+        done = loadgen("--url", stack.url, "--rate", "8", "--customers", "3", "--duration", "5s",
                        "--cancel", "50")
         assert done.returncode == 0, done.stdout + done.stderr
         ordered = int(re.search(r"in [\d.]+ s: (\d+) ordered", done.stdout)[1])
