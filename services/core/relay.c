@@ -198,6 +198,7 @@ static bool is_missing_script(const struct wh_redis_reply *reply)
 /* EXEC's answer: all done, scripts to be loaded, or (false and dropped) something else. */
 static bool judge(struct relay *relay, const struct wh_redis_reply *reply, bool *out_must_load)
 {
+    WH_ASSERT(reply != NULL);
     if (reply->type != WH_REDIS_ARRAY) {
         svc_redis_drop(&relay->redis, reply->text.ptr ? reply->text.ptr : "EXEC: no array");
         return false;

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -42,11 +43,10 @@ static void describe(const struct order_transition *transition, char out[64])
                    {ORDER_TELL_CONFIRMED, "K"}, {ORDER_ASK_PAYMENT, "p"},
                    {ORDER_ASK_CAPTURE, "c"},    {ORDER_ASK_VOID, "v"},
                    {ORDER_ASK_REFUND, "r"},     {ORDER_IS_UNEXPECTED, "!"}};
-    strcpy(out, order_step_name(transition->next));
-    strcat(out, " ");
+    size_t len = (size_t)snprintf(out, 64, "%s ", order_step_name(transition->next));
     for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
         if (transition->effects & letters[i].effect)
-            strcat(out, letters[i].letter);
+            len += (size_t)snprintf(out + len, 64 - len, "%s", letters[i].letter);
 }
 
 static void every_event_in_every_step_does_what_the_second_table_says(void **state)
