@@ -91,13 +91,11 @@ static void compositions_say_what_is_wrong_with_them(void **state)
 static void a_composition_has_at_most_sixteen_calls(void **state)
 {
     (void)state;
-    char yaml[2048] = "  compositions: [ { name: p.v1.a, calls: [ ", one[64];
-    for (int i = 0; i < 16; i++) {
-        snprintf(one, sizeof(one), "{ as: x%d, method: s.m }, ", i);
-        strcat(yaml, one);
-    }
+    char yaml[2048] = "  compositions: [ { name: p.v1.a, calls: [ ";
     size_t len = strlen(yaml);
-    strcat(yaml, "] } ]");
+    for (int i = 0; i < 16; i++)
+        len += (size_t)snprintf(yaml + len, sizeof(yaml) - len, "{ as: x%d, method: s.m }, ", i);
+    snprintf(yaml + len, sizeof(yaml) - len, "] } ]");
     expect(yaml, WH_OK, "");
     snprintf(yaml + len, sizeof(yaml) - len, "{ as: y, method: s.m } ] } ]");
     expect(yaml, WH_EFORMAT, "w.yaml:4:42: rpc.compositions[0].calls: needs 1 to 16 methods\n");
