@@ -60,6 +60,7 @@ static enum wh_err decide(struct loader *loader, struct wh_redis_run *run, bool 
 
 enum wh_err wh_redis_blocking_load(struct wh_redis_blocking *redis,
                                    uint32_t timeout_ms,
+                                   /* NOLINTNEXTLINE(readability-non-const-parameter): by loader */
                                    char reason[WH_REDIS_BLOCKING_REASON_MAX])
 {
     struct loader loader = {redis, timeout_ms, reason};

@@ -536,11 +536,12 @@ static void roles_of_another_shape_spoil_the_token(void **state)
 {
     (void)state;
     char many[1024] = "{\"roles\":[\"r\"", text[1100], name[TOKEN_ROLE_BYTES_MAX + 2];
+    size_t len = strlen(many);
     for (int i = 1; i < TOKEN_ROLES_MAX; i++)
-        strcat(many, ",\"r\"");
+        len += (size_t)snprintf(many + len, sizeof(many) - len, ",\"r\"");
     snprintf(text, sizeof(text), "%s]}", many);
     assert_int_equal(claims_of(TOKEN_CONNECTION, text).roles.count, TOKEN_ROLES_MAX);
-    strcat(many, ",\"r\"]}");
+    snprintf(many + len, sizeof(many) - len, ",\"r\"]}");
     memset(name, 'n', sizeof(name));
     name[sizeof(name) - 1] = '\0';
     snprintf(text, sizeof(text), "{\"roles\":[\"%s\"]}", name);
