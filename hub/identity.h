@@ -39,7 +39,7 @@ struct identity_asker {
  *
  * WH_NO_ERROR
  * WH_ERROR_TOKEN_EXPIRED, WH_ERROR_EXPIRED
- * WH_ERROR_INTERNAL               no key to judge by, for now
+ * WH_ERROR_INTERNAL               the key is out of reach at present: temporary
  * WH_DISCONNECT_INVALID_TOKEN     forged, malformed, revoked
  * WH_DISCONNECT_PERMISSION_DENIED a token without a user, where that is not allowed
  */

@@ -61,6 +61,28 @@ void payment_stop(void *opaque)
     free(state);
 }
 
+/* What breaker_admit let through ends here; NULL: there was no provider to ask. */
+static void give_back(struct payment_state_of_service *state,
+                      struct provider *provider,
+                      uint64_t now_ms,
+                      enum breaker_verdict verdict,
+                      bool is_probe)
+{
+    const struct breaker_options options = {
+        .window_ms = state->settings->provider.breaker.window_ms,
+        .calls_min = state->settings->provider.breaker.calls_min,
+        .failure_percent = state->settings->provider.breaker.failure_percent,
+        .open_ms = state->settings->provider.breaker.open_ms};
+    (void)pthread_mutex_lock(&state->lock);
+    breaker_record(&state->breaker, &options, now_ms, verdict, is_probe, wh_random_u64());
+    bool is_kept = provider && state->idle_count < THREADS_MAX;
+    if (is_kept)
+        state->idle[state->idle_count++] = provider;
+    (void)pthread_mutex_unlock(&state->lock);
+    if (provider && !is_kept)
+        provider->close(provider);
+}
+
 /* NULL: none to be had, or the breaker is open. */
 static struct provider *take_provider(struct payment_state_of_service *state,
                                       uint64_t now_ms,
@@ -72,11 +94,10 @@ static struct provider *take_provider(struct payment_state_of_service *state,
     if (is_admitted && state->idle_count > 0)
         provider = state->idle[--state->idle_count];
     (void)pthread_mutex_unlock(&state->lock);
-    if (!is_admitted || provider)
-        return provider;
-    if (provider_simulated_new(state->settings->provider.url,
+    if (is_admitted && !provider &&
+        provider_simulated_new(state->settings->provider.url,
                                (uint32_t)state->settings->provider.latency_ms, &provider))
-        return NULL;
+        give_back(state, NULL, now_ms, BREAKER_NO_VERDICT, *out_is_probe);
     return provider;
 }
 
@@ -91,27 +112,6 @@ static enum breaker_verdict verdict_of(enum provider_result result)
 {
     return result == PROVIDER_UNKNOWN || result == PROVIDER_AWAY ? BREAKER_FAILURE
                                                                  : BREAKER_SUCCESS;
-}
-
-static void give_back(struct payment_state_of_service *state,
-                      struct provider *provider,
-                      uint64_t now_ms,
-                      enum breaker_verdict verdict,
-                      bool is_probe)
-{
-    const struct breaker_options options = {
-        .window_ms = state->settings->provider.breaker.window_ms,
-        .calls_min = state->settings->provider.breaker.calls_min,
-        .failure_percent = state->settings->provider.breaker.failure_percent,
-        .open_ms = state->settings->provider.breaker.open_ms};
-    (void)pthread_mutex_lock(&state->lock);
-    breaker_record(&state->breaker, &options, now_ms, verdict, is_probe, wh_random_u64());
-    bool is_kept = state->idle_count < THREADS_MAX;
-    if (is_kept)
-        state->idle[state->idle_count++] = provider;
-    (void)pthread_mutex_unlock(&state->lock);
-    if (!is_kept)
-        provider->close(provider);
 }
 
 static void ask_provider(struct payment_state_of_service *state,
