@@ -156,20 +156,10 @@ void tracing_failed(const struct node *node, uint32_t code, struct wh_slice mess
 
 /* Commands */
 
-/* Blanks around the value of a header belong to HTTP. */
-static struct wh_slice trim(struct wh_slice text)
-{
-    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t'))
-        text = wh_slice_from(text, 1);
-    while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t'))
-        text.len--;
-    return text;
-}
-
 void tracing_keep_origin(struct session *session, struct wh_slice traceparent)
 {
     struct wh_trace origin;
-    if (!session->node->tracing || wh_trace_parse(trim(traceparent), &origin) != WH_OK)
+    if (!session->node->tracing || wh_trace_parse(wh_slice_trim(traceparent), &origin) != WH_OK)
         return;
     if (!session->trace)
         session->trace = wh_malloc(sizeof(*session->trace));

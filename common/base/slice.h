@@ -67,4 +67,14 @@ static inline struct wh_slice wh_slice_from(struct wh_slice slice, size_t from)
     return (struct wh_slice){slice.ptr ? slice.ptr + from : NULL, slice.len - from};
 }
 
+/* Without the spaces and tabs around it: optional white space of HTTP headers (RFC 9110 §5.6.3). */
+static inline struct wh_slice wh_slice_trim(struct wh_slice slice)
+{
+    while (slice.len > 0 && (slice.ptr[0] == ' ' || slice.ptr[0] == '\t'))
+        slice = wh_slice_from(slice, 1);
+    while (slice.len > 0 && (slice.ptr[slice.len - 1] == ' ' || slice.ptr[slice.len - 1] == '\t'))
+        slice.len--;
+    return slice;
+}
+
 #endif

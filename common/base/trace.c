@@ -154,7 +154,7 @@ static bool is_key(struct wh_slice key)
            is_key_part(wh_slice_from(key, tenant_len + 1), SYSTEM_MAX, false);
 }
 
-/* Printable ASCII but "," and "="; not a blank at its end, which trim() has seen to. */
+/* Printable ASCII but "," and "="; not a blank at its end, which wh_slice_trim() has seen to. */
 static bool is_value(struct wh_slice value)
 {
     if (value.len == 0 || value.len > VALUE_MAX)
@@ -164,15 +164,6 @@ static bool is_value(struct wh_slice value)
             value.ptr[i] == '=')
             return false;
     return true;
-}
-
-static struct wh_slice trim(struct wh_slice text)
-{
-    while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t'))
-        text = wh_slice_from(text, 1);
-    while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t'))
-        text.len--;
-    return text;
 }
 
 static bool is_member(struct wh_slice member)
@@ -193,7 +184,7 @@ struct wh_slice wh_trace_state(struct wh_slice tracestate)
     while (rest.len > 0) {
         const char *comma = memchr(rest.ptr, ',', rest.len);
         size_t len = comma ? (size_t)(comma - rest.ptr) : rest.len;
-        struct wh_slice member = trim(wh_slice(rest.ptr, len));
+        struct wh_slice member = wh_slice_trim(wh_slice(rest.ptr, len));
         /* Empty members are allowed (§3.3.1.1). */
         if (member.len > 0 && (++members > WH_TRACESTATE_MEMBERS || !is_member(member)))
             return WH_SLICE_ABSENT;

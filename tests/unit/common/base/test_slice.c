@@ -44,6 +44,15 @@ static void a_printf_precision_never_goes_negative(void **state)
     assert_int_equal(wh_slice_precision(WH_SLICE_LITERAL("abc")), 3);
 }
 
+static void blanks_around_a_value_go_and_those_within_stay(void **state)
+{
+    (void)state;
+    assert_true(wh_slice_equal_str(wh_slice_trim(WH_SLICE_LITERAL(" \t a \tb\t ")), "a \tb"));
+    assert_true(wh_slice_equal_str(wh_slice_trim(WH_SLICE_LITERAL("\n")), "\n"));
+    assert_int_equal(wh_slice_trim(WH_SLICE_LITERAL(" \t ")).len, 0);
+    assert_int_equal(wh_slice_trim(WH_SLICE_ABSENT).len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -51,6 +60,7 @@ int main(void)
         cmocka_unit_test(a_prefix_may_be_empty_or_whole_but_not_longer),
         cmocka_unit_test(the_tail_past_the_end_is_empty),
         cmocka_unit_test(a_printf_precision_never_goes_negative),
+        cmocka_unit_test(blanks_around_a_value_go_and_those_within_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
