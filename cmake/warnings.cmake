@@ -7,6 +7,8 @@ if(WH_WERROR)
   target_compile_options(wh_flags INTERFACE -Werror)
 endif()
 target_compile_definitions(wh_flags INTERFACE _GNU_SOURCE)
-target_include_directories(wh_flags INTERFACE ${CMAKE_SOURCE_DIR})
+# The SDK's public headers are ours too: errors and encodings are defined there, once.
+target_include_directories(wh_flags INTERFACE ${CMAKE_SOURCE_DIR}
+                                              ${CMAKE_SOURCE_DIR}/client-sdk/include)
 # No path of the machine that built it ends up in a binary.
 target_compile_options(wh_flags INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)

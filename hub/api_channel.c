@@ -38,7 +38,7 @@ static void publish(struct node *node,
                     broker_published *done,
                     void *user)
 {
-    struct wh_publication pub = {.data = request->data, .tags = request->tags};
+    struct wh_pub pub = {.data = request->data, .tags = request->tags};
     node->broker->ops->publish(node->broker, request->channel, &pub, options, done, user);
 }
 
@@ -177,7 +177,7 @@ static struct wh_payload as_json(struct wh_arena *arena, struct wh_payload paylo
     return shown;
 }
 
-static struct api_client_info show_info(struct wh_arena *arena, const struct wh_client_info *info)
+static struct api_client_info show_info(struct wh_arena *arena, const struct wh_info *info)
 {
     return (struct api_client_info){
         .user = info->user,
@@ -188,7 +188,7 @@ static struct api_client_info show_info(struct wh_arena *arena, const struct wh_
 }
 
 static enum wh_err show_publication(struct wh_arena *arena,
-                                    const struct wh_publication *pub,
+                                    const struct wh_pub *pub,
                                     struct api_publication *out)
 {
     struct wh_buf text = {0};

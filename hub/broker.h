@@ -59,7 +59,7 @@ struct broker_history_query {
  */
 struct broker_history {
     struct broker_position top;
-    const struct wh_publication *publications;
+    const struct wh_pub *publications;
     size_t count;
 };
 /* `history` is NULL when `err` is not WH_OK. */
@@ -73,13 +73,10 @@ struct broker_events {
      */
     void (*on_publication)(void *user,
                            struct wh_slice channel,
-                           const struct wh_publication *pub,
+                           const struct wh_pub *pub,
                            bool is_plain);
     /* Somebody joined or left a channel this node subscribes to; may be NULL. */
-    void (*on_join)(void *user,
-                    struct wh_slice channel,
-                    const struct wh_client_info *info,
-                    bool is_leave);
+    void (*on_join)(void *user, struct wh_slice channel, const struct wh_info *info, bool is_leave);
     /* A message from another node, or from this one to all: opaque here, see control.h; may
      * be NULL. */
     void (*on_control)(void *user, struct wh_slice message);
@@ -113,7 +110,7 @@ struct broker_ops {
      */
     void (*publish)(struct broker *broker,
                     struct wh_slice channel,
-                    const struct wh_publication *pub,
+                    const struct wh_pub *pub,
                     const struct broker_publish_options *options,
                     broker_published *done,
                     void *user);
@@ -121,7 +118,7 @@ struct broker_ops {
     /* Live only, like a publication without history.  `done` may be NULL. */
     void (*publish_join)(struct broker *broker,
                          struct wh_slice channel,
-                         const struct wh_client_info *info,
+                         const struct wh_info *info,
                          bool is_leave,
                          broker_done *done,
                          void *user);

@@ -53,9 +53,9 @@ struct job {
     enum job_kind kind;
     struct wh_arena arena;
     struct wh_slice channel; /* JOB_CONTROL: the node's id */
-    struct wh_publication *pub;
+    struct wh_pub *pub;
     struct broker_publish_options *options; /* NULL = live only */
-    struct wh_client_info *info;
+    struct wh_info *info;
     bool is_leave;
     struct broker_history_query query;
     struct wh_slice message;
@@ -89,11 +89,11 @@ static void *must(void *memory)
     return memory;
 }
 
-static struct wh_client_info *copy_info(struct wh_arena *arena, const struct wh_client_info *info)
+static struct wh_info *copy_info(struct wh_arena *arena, const struct wh_info *info)
 {
     if (!info)
         return NULL;
-    struct wh_client_info *copy = must(wh_arena_alloc(arena, sizeof *copy));
+    struct wh_info *copy = must(wh_arena_alloc(arena, sizeof *copy));
     copy->user = copy_slice(arena, info->user);
     copy->client = copy_slice(arena, info->client);
     copy->conn_info = copy_payload(arena, info->conn_info);
@@ -114,10 +114,9 @@ static struct wh_string_map copy_tags(struct wh_arena *arena, struct wh_string_m
     return copy;
 }
 
-static struct wh_publication *copy_publication(struct wh_arena *arena,
-                                               const struct wh_publication *pub)
+static struct wh_pub *copy_publication(struct wh_arena *arena, const struct wh_pub *pub)
 {
-    struct wh_publication *copy = must(wh_arena_alloc(arena, sizeof *copy));
+    struct wh_pub *copy = must(wh_arena_alloc(arena, sizeof *copy));
     *copy = *pub;
     copy->data = copy_payload(arena, pub->data);
     copy->info = copy_info(arena, pub->info);
@@ -300,7 +299,7 @@ static void memory_unsubscribe(struct broker *broker, struct wh_slice channel)
 
 static void memory_publish(struct broker *broker,
                            struct wh_slice channel,
-                           const struct wh_publication *pub,
+                           const struct wh_pub *pub,
                            const struct broker_publish_options *options,
                            broker_published *done,
                            void *user)
@@ -314,7 +313,7 @@ static void memory_publish(struct broker *broker,
 
 static void memory_publish_join(struct broker *broker,
                                 struct wh_slice channel,
-                                const struct wh_client_info *info,
+                                const struct wh_info *info,
                                 bool is_leave,
                                 broker_done *done,
                                 void *user)

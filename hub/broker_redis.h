@@ -68,13 +68,13 @@ void redis_count_invalid(struct redis_broker *redis,
 /* broker_redis_calls.c: the operations that ask Redis something; see broker.h. */
 void redis_publish(struct broker *broker,
                    struct wh_slice channel,
-                   const struct wh_publication *pub,
+                   const struct wh_pub *pub,
                    const struct broker_publish_options *options,
                    broker_published *done,
                    void *user);
 void redis_publish_join(struct broker *broker,
                         struct wh_slice channel,
-                        const struct wh_client_info *info,
+                        const struct wh_info *info,
                         bool is_leave,
                         broker_done *done,
                         void *user);

@@ -69,7 +69,7 @@ static void send_publish(struct call *call, struct wh_slice name)
 
 void redis_publish_join(struct broker *broker,
                         struct wh_slice channel,
-                        const struct wh_client_info *info,
+                        const struct wh_info *info,
                         bool is_leave,
                         broker_done *done,
                         void *user)
@@ -210,14 +210,14 @@ static void run_publish(struct call *call, const struct broker_publish_options *
 
 void redis_publish(struct broker *broker,
                    struct wh_slice channel,
-                   const struct wh_publication *pub,
+                   const struct wh_pub *pub,
                    const struct broker_publish_options *options,
                    broker_published *done,
                    void *user)
 {
     struct redis_broker *redis = redis_broker(broker);
     struct call *call = new_call(redis, channel, user);
-    struct wh_publication body = *pub;
+    struct wh_pub body = *pub;
     call->published = done;
     body.offset = 0; /* the script tells position and body apart */
     body.epoch = WH_SLICE_ABSENT;
@@ -237,9 +237,9 @@ void redis_publish(struct broker *broker,
 /* An entry is ["<offset>-0", ["d", body]]. */
 static enum wh_err read_entry(struct redis_broker *redis,
                               const struct wh_redis_reply *entry,
-                              struct wh_publication *out)
+                              struct wh_pub *out)
 {
-    struct wh_publication pub;
+    struct wh_pub pub;
     uint64_t offset = 0;
     if (entry->type != WH_REDIS_ARRAY || entry->count != 2 ||
         entry->items[0].type != WH_REDIS_STRING || entry->items[1].type != WH_REDIS_ARRAY ||
@@ -269,7 +269,7 @@ static enum wh_err read_history(struct call *call,
         return WH_EFORMAT;
     const struct wh_redis_reply *entries = &reply->items[2];
     wh_arena_reset(&redis->arena);
-    struct wh_publication *pubs = wh_arena_alloc_array(&redis->arena, entries->count, sizeof *pubs);
+    struct wh_pub *pubs = wh_arena_alloc_array(&redis->arena, entries->count, sizeof *pubs);
     if (!pubs)
         return WH_ENOMEM;
     for (size_t i = 0; i < entries->count; i++) {

@@ -76,8 +76,8 @@ void command_publish(struct session *session, const struct wh_command *command)
         command_fail_in_order(session, PENDING_PUBLISH, command->id, code);
         return;
     }
-    struct wh_client_info info = session_info(session, subscription);
-    struct wh_publication pub = {.data = request->data, .info = &info};
+    struct wh_info info = session_info(session, subscription);
+    struct wh_pub pub = {.data = request->data, .info = &info};
     struct broker_publish_options publish_options = {
         .history_size = options->history_size,
         .history_ttl_ms = options->history_ttl_ms,
@@ -133,7 +133,7 @@ static void on_history(void *user, enum wh_err err, const struct broker_history 
     } else if (epoch.len > 0 && !wh_slice_equal(epoch, history->top.epoch)) {
         session_reply_error(session, pending->id, WH_ERROR_UNRECOVERABLE_POSITION);
     } else {
-        struct wh_publication *items =
+        struct wh_pub *items =
             wh_arena_alloc_array(&session->node->arena, history->count, sizeof(*items));
         struct wh_history_result result = {
             .epoch = history->top.epoch,
@@ -210,7 +210,7 @@ static void on_members(void *user, enum wh_err err, const struct presence_member
     size_t count = err ? 0 : members->count;
     struct wh_presence_result result = {0};
     struct wh_slice *keys = wh_arena_alloc_array(arena, count, sizeof(*keys));
-    struct wh_client_info *values = wh_arena_alloc_array(arena, count, sizeof(*values));
+    struct wh_info *values = wh_arena_alloc_array(arena, count, sizeof(*values));
     for (size_t i = 0; keys && values && i < count; i++) {
         keys[i] = members->items[i].client;
         values[i] = members->items[i];

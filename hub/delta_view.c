@@ -36,7 +36,7 @@ enum wh_err delta_view_show(enum wh_encoding encoding,
                             struct wh_slice previous,
                             struct wh_slice text,
                             struct wh_buf *out,
-                            struct wh_publication *pub)
+                            struct wh_pub *pub)
 {
     struct wh_buf patch = {0};
     bool is_patch = make_patch(encoding, previous, text, &patch);

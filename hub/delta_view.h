@@ -26,6 +26,6 @@ WH_MUST_CHECK enum wh_err delta_view_show(enum wh_encoding encoding,
                                           struct wh_slice previous,
                                           struct wh_slice text,
                                           struct wh_buf *out,
-                                          struct wh_publication *pub);
+                                          struct wh_pub *pub);
 
 #endif

@@ -39,7 +39,7 @@ enum {
 struct kept {
     struct wh_list link;
     struct wh_arena arena;
-    struct wh_publication pub;
+    struct wh_pub pub;
     uint64_t read_number; /* of the last read that was asked for before it came */
 };
 
@@ -93,9 +93,7 @@ static void list_clear(struct kept_list *list)
     list->count = 0;
 }
 
-static enum wh_err list_add(struct kept_list *list,
-                            const struct wh_publication *pub,
-                            uint64_t read_number)
+static enum wh_err list_add(struct kept_list *list, const struct wh_pub *pub, uint64_t read_number)
 {
     if (list->count >= LIST_MAX)
         return WH_ELIMIT;
@@ -103,7 +101,7 @@ static enum wh_err list_add(struct kept_list *list,
     if (kept == NULL)
         return WH_ENOMEM;
     wh_arena_init(&kept->arena, 0); /* the broker has bounded it */
-    enum wh_err err = wh_copy(&wh_publication_schema, pub, &kept->arena, &kept->pub);
+    enum wh_err err = wh_copy(&wh_pub_schema, pub, &kept->arena, &kept->pub);
     if (err) {
         wh_arena_deinit(&kept->arena);
         wh_free(kept);
@@ -158,15 +156,12 @@ void feed_keep_no_more(struct feed *feed)
     schedule(feed);
 }
 
-size_t feed_collect(const struct feed *feed,
-                    uint64_t since,
-                    const struct wh_publication **out,
-                    size_t max)
+size_t feed_collect(const struct feed *feed, uint64_t since, const struct wh_pub **out, size_t max)
 {
     size_t count = 0;
     WH_LIST_EACH(link, &feed->kept.items)
     {
-        const struct wh_publication *pub = &WH_CONTAINER_OF(link, struct kept, link)->pub;
+        const struct wh_pub *pub = &WH_CONTAINER_OF(link, struct kept, link)->pub;
         if (pub->offset <= since)
             continue;
         if (count < max)
@@ -289,7 +284,7 @@ static void wake(struct feed *feed, enum wh_err err)
 
 /* Live */
 
-static void broadcast(struct feed *feed, const struct wh_publication *pub)
+static void broadcast(struct feed *feed, const struct wh_pub *pub)
 {
     if (feed->keepers > 0 && list_add(&feed->kept, pub, 0)) {
         feed->life++; /* those who recover have a hole now and start anew */
@@ -301,7 +296,7 @@ static void broadcast(struct feed *feed, const struct wh_publication *pub)
 
 static void heal(struct feed *feed);
 
-static void hold(struct feed *feed, const struct wh_publication *pub)
+static void hold(struct feed *feed, const struct wh_pub *pub)
 {
     if (list_add(&feed->held, pub,
                  feed->read_number)) { /* the read under way may be too old to have them all */
@@ -311,7 +306,7 @@ static void hold(struct feed *feed, const struct wh_publication *pub)
 }
 
 /* Whether `pub` neither continues the stream nor is old, and somebody minds. */
-static bool leaves_hole(const struct feed *feed, const struct wh_publication *pub)
+static bool leaves_hole(const struct feed *feed, const struct wh_pub *pub)
 {
     if (!is_minded(feed))
         return false;
@@ -319,7 +314,7 @@ static bool leaves_hole(const struct feed *feed, const struct wh_publication *pu
 }
 
 /* Broadcast or drop what leaves no hole. */
-static void take(struct feed *feed, const struct wh_publication *pub)
+static void take(struct feed *feed, const struct wh_pub *pub)
 {
     bool is_same = has_epoch(feed, pub->epoch);
     if (is_same && pub->offset <= feed->offset)
@@ -329,7 +324,7 @@ static void take(struct feed *feed, const struct wh_publication *pub)
     broadcast(feed, pub);
 }
 
-void feed_take(struct feed *feed, const struct wh_publication *pub)
+void feed_take(struct feed *feed, const struct wh_pub *pub)
 {
     struct registry *registry = feed->registry;
     struct channel *channel = feed->channel;

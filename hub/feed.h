@@ -43,7 +43,7 @@ void feed_join(struct feed *feed);
 void feed_leave(struct feed *feed);
 
 /* A publication with an offset came: broadcast, drop or keep it. */
-void feed_take(struct feed *feed, const struct wh_publication *pub);
+void feed_take(struct feed *feed, const struct wh_pub *pub);
 
 /* Between these, publications that pass are kept for feed_collect.  Nests. */
 void feed_keep(struct feed *feed);
@@ -64,10 +64,7 @@ bool feed_reaches(struct feed *feed, const struct broker_position *top, struct s
 
 /* What was kept with an offset above `since`, in order: at most `max` pointers go to `out`, valid
  * until feed_keep_no_more.  The number there are. */
-size_t feed_collect(const struct feed *feed,
-                    uint64_t since,
-                    const struct wh_publication **out,
-                    size_t max);
+size_t feed_collect(const struct feed *feed, uint64_t since, const struct wh_pub **out, size_t max);
 
 /* The link to the broker is back: look for what was missed, within FEED_RETURN_MS. */
 enum { FEED_RETURN_MS = 2000 };

@@ -54,17 +54,14 @@ static void on_turn_end(struct wh_task *task)
 
 static void on_publication(void *user,
                            struct wh_slice channel,
-                           const struct wh_publication *pub,
+                           const struct wh_pub *pub,
                            bool is_plain)
 {
     struct node *node = user;
     registry_publication(&node->registry, channel, pub, is_plain);
 }
 
-static void on_join(void *user,
-                    struct wh_slice channel,
-                    const struct wh_client_info *info,
-                    bool is_leave)
+static void on_join(void *user, struct wh_slice channel, const struct wh_info *info, bool is_leave)
 {
     struct node *node = user;
     registry_join(&node->registry, channel, info, is_leave);

@@ -14,7 +14,7 @@ struct presence;
 
 /* Borrowed until the callback returns; NULL when `err` is not WH_OK, as are the stats. */
 struct presence_members {
-    const struct wh_client_info *items; /* keyed by their `client` */
+    const struct wh_info *items; /* keyed by their `client` */
     size_t count;
 };
 typedef void presence_members_done(void *user,
@@ -31,7 +31,7 @@ struct presence_ops {
     /* Add or renew.  `done` may be NULL: nobody waits for a renewal. */
     void (*add)(struct presence *presence,
                 struct wh_slice channel,
-                const struct wh_client_info *info,
+                const struct wh_info *info,
                 uint64_t ttl_ms,
                 broker_done *done,
                 void *user);

@@ -28,7 +28,7 @@ struct room {
 
 /* The members of one user form a ring, so that she is in `users` as long as one is there. */
 struct member {
-    struct wh_client_info info; /* its bytes are behind this struct */
+    struct wh_info info; /* its bytes are behind this struct */
     struct room *room;
     struct wh_list same_user;
     struct wh_timer timer;
@@ -59,7 +59,7 @@ static void *must_alloc(size_t size)
 
 /* ---- members ---- */
 
-static size_t info_bytes(const struct wh_client_info *info)
+static size_t info_bytes(const struct wh_info *info)
 {
     return info->user.len + info->client.len + info->conn_info.bytes.len +
            info->chan_info.bytes.len;
@@ -111,7 +111,7 @@ static void on_member_expired(struct wh_timer *timer)
     leave(WH_CONTAINER_OF(timer, struct member, timer));
 }
 
-static struct member *enter(struct room *room, const struct wh_client_info *info)
+static struct member *enter(struct room *room, const struct wh_info *info)
 {
     struct member *member = must_alloc(sizeof *member + info_bytes(info));
     char *at = (char *)(member + 1);
@@ -156,7 +156,7 @@ static bool payload_equal(struct wh_payload a, struct wh_payload b)
            wh_payload_is_present(a) == wh_payload_is_present(b);
 }
 
-static bool info_equal(const struct wh_client_info *a, const struct wh_client_info *b)
+static bool info_equal(const struct wh_info *a, const struct wh_info *b)
 {
     return wh_slice_equal(a->user, b->user) && payload_equal(a->conn_info, b->conn_info) &&
            payload_equal(a->chan_info, b->chan_info);
@@ -179,7 +179,7 @@ static struct question *ask(struct memory_presence *presence, struct wh_slice ch
 static void answer_members(struct question *question, struct room *room)
 {
     struct presence_members members = {0};
-    struct wh_client_info *items = NULL;
+    struct wh_info *items = NULL;
     if (room) {
         size_t cursor = 0;
         struct member *member;
@@ -239,7 +239,7 @@ static void on_answer(struct wh_task *task)
 
 static void memory_add(struct presence *base,
                        struct wh_slice channel,
-                       const struct wh_client_info *info,
+                       const struct wh_info *info,
                        uint64_t ttl_ms,
                        broker_done *done,
                        void *user)

@@ -58,7 +58,7 @@ static enum wh_err read_members(struct redis_presence *presence,
                                 const struct wh_redis_reply *infos,
                                 struct presence_members *out_members)
 {
-    struct wh_client_info *items;
+    struct wh_info *items;
     size_t count = 0;
     wh_arena_reset(&presence->arena);
     items = wh_arena_alloc_array(&presence->arena, infos->count, sizeof *items);
@@ -143,7 +143,7 @@ static void run(struct redis_presence *presence,
 
 static void redis_add(struct presence *base,
                       struct wh_slice channel,
-                      const struct wh_client_info *info,
+                      const struct wh_info *info,
                       uint64_t ttl_ms,
                       broker_done *done,
                       void *user)

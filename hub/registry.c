@@ -386,10 +386,10 @@ static void broadcast_lane(struct registry *registry,
 
 void registry_broadcast(struct registry *registry,
                         struct channel *channel,
-                        const struct wh_publication *pub,
+                        const struct wh_pub *pub,
                         bool is_plain)
 {
-    struct wh_publication copy = *pub;
+    struct wh_pub copy = *pub;
     struct wh_push push = {.pub = &copy};
     bool is_large = false;
     if (copy.offset != 1) /* clients know the epoch, but for the first of a stream */
@@ -408,7 +408,7 @@ void registry_broadcast(struct registry *registry,
 
 void registry_publication(struct registry *registry,
                           struct wh_slice name,
-                          const struct wh_publication *pub,
+                          const struct wh_pub *pub,
                           bool is_plain)
 {
     struct metrics *metrics = registry->node->metrics;
@@ -447,13 +447,13 @@ static bool has_lane(const struct channel *channel, int lane)
 
 void registry_join(struct registry *registry,
                    struct wh_slice name,
-                   const struct wh_client_info *info,
+                   const struct wh_info *info,
                    bool is_leave)
 {
     struct channel *channel = registry_channel(registry, name);
     if (channel == NULL || channel->joins_wanted == 0)
         return;
-    struct wh_client_info copy = *info;
+    struct wh_info copy = *info;
     struct wh_join join = {.info = &copy};
     struct wh_push push = {.join = is_leave ? NULL : &join, .leave = is_leave ? &join : NULL};
     registry_flush_channel(channel); /* in order with the publications before it */

@@ -126,7 +126,7 @@ WH_MUST_CHECK enum wh_err registry_filter(struct subscription *subscription,
 WH_MUST_CHECK enum wh_err registry_use_deltas(struct subscription *subscription);
 
 /* Whether what a subscription asked for includes `pub`. */
-bool registry_wants(const struct subscription *subscription, const struct wh_publication *pub);
+bool registry_wants(const struct subscription *subscription, const struct wh_pub *pub);
 
 /* Make a reserved subscription live: from now on it gets what is published. */
 WH_MUST_CHECK enum wh_err registry_activate(struct registry *registry,
@@ -166,19 +166,19 @@ uint8_t registry_lane(enum wh_encoding encoding, bool is_compact);
  * says that it is old or must wait. */
 void registry_publication(struct registry *registry,
                           struct wh_slice name,
-                          const struct wh_publication *pub,
+                          const struct wh_pub *pub,
                           bool is_plain);
 
 /* Queue a publication for everybody here; written by registry_flush or earlier. */
 void registry_broadcast(struct registry *registry,
                         struct channel *channel,
-                        const struct wh_publication *pub,
+                        const struct wh_pub *pub,
                         bool is_plain);
 
 /* Push a join or leave to those who want it. */
 void registry_join(struct registry *registry,
                    struct wh_slice name,
-                   const struct wh_client_info *info,
+                   const struct wh_info *info,
                    bool is_leave);
 
 /* Write all batches: the end of the turn. */

@@ -109,7 +109,7 @@ void group_leave(struct group *group)
     wh_free(group);
 }
 
-bool registry_wants(const struct subscription *subscription, const struct wh_publication *pub)
+bool registry_wants(const struct subscription *subscription, const struct wh_pub *pub)
 {
     const struct group *group = subscription->group;
     return group == NULL || group->kind != GROUP_FILTERED ||
@@ -188,11 +188,11 @@ static bool send_text(struct registry *registry,
                       struct channel *channel,
                       struct group *group,
                       enum wh_encoding encoding,
-                      const struct wh_publication *pub,
+                      const struct wh_pub *pub,
                       struct wh_slice text,
                       bool is_plain)
 {
-    struct wh_publication shown = *pub;
+    struct wh_pub shown = *pub;
     struct wh_push push = {.pub = &shown};
     struct wh_buf *previous = group->previous[encoding];
     struct wh_buf *scratch = &registry->node->scratch;
@@ -273,7 +273,7 @@ static struct group *advance(struct channel *channel,
 static void broadcast_text(struct registry *registry,
                            struct channel *channel,
                            enum wh_encoding encoding,
-                           const struct wh_publication *pub,
+                           const struct wh_pub *pub,
                            struct wh_buf *text,
                            bool is_plain)
 {
@@ -314,7 +314,7 @@ static void lose_text(struct registry *registry,
 static bool broadcast_deltas(struct registry *registry,
                              struct channel *channel,
                              enum wh_encoding encoding,
-                             const struct wh_publication *pub,
+                             const struct wh_pub *pub,
                              bool is_plain)
 {
     struct wh_buf text = {0};

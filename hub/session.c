@@ -682,10 +682,9 @@ void session_reschedule(struct session *session)
         schedule(session);
 }
 
-struct wh_client_info session_info(const struct session *session,
-                                   const struct subscription *subscription)
+struct wh_info session_info(const struct session *session, const struct subscription *subscription)
 {
-    struct wh_client_info info = {
+    struct wh_info info = {
         .user = session->user ? session->user->id : WH_SLICE_LITERAL(""),
         .client = wh_slice_from_str(session->id),
         .conn_info = session->conn_info,

@@ -136,7 +136,6 @@ void session_reschedule(struct session *session);
 void session_resume(struct session *session);
 
 /* The author of a publication, or a member in presence: borrowed from the session. */
-struct wh_client_info session_info(const struct session *session,
-                                   const struct subscription *subscription);
+struct wh_info session_info(const struct session *session, const struct subscription *subscription);
 
 #endif

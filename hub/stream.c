@@ -90,10 +90,10 @@ static void make_room(struct stream *stream)
     stream->head = 0;
 }
 
-static void append(struct stream *stream, const struct wh_publication *pub)
+static void append(struct stream *stream, const struct wh_pub *pub)
 {
     struct wh_buf bytes = {0};
-    struct wh_publication body = *pub;
+    struct wh_pub body = *pub;
     body.offset = 0;
     body.epoch = WH_SLICE_ABSENT;
     wh_wire_encode_publication(&body, &bytes);
@@ -172,7 +172,7 @@ static struct broker_position position_of(const struct stream *stream)
 }
 
 static void keep(struct stream *stream,
-                 const struct wh_publication *pub,
+                 const struct wh_pub *pub,
                  const struct broker_publish_options *options)
 {
     ensure_epoch(stream);
@@ -283,7 +283,7 @@ void stream_store_deinit(struct stream_store *store)
 
 static bool publish_new(struct stream_store *store,
                         struct wh_slice channel,
-                        const struct wh_publication *pub,
+                        const struct wh_pub *pub,
                         const struct broker_publish_options *options,
                         struct broker_position *out_position)
 {
@@ -307,7 +307,7 @@ static bool publish_new(struct stream_store *store,
 
 bool stream_publish(struct stream_store *store,
                     struct wh_slice channel,
-                    const struct wh_publication *pub,
+                    const struct wh_pub *pub,
                     const struct broker_publish_options *options,
                     struct broker_position *out_position)
 {
@@ -362,7 +362,7 @@ void stream_read(struct stream_store *store,
     uint64_t offset = 0;
     ensure_epoch(stream);
     size_t selected = select_range(stream, query, &offset);
-    struct wh_publication *pubs = must(wh_arena_alloc_array(arena, selected, sizeof *pubs));
+    struct wh_pub *pubs = must(wh_arena_alloc_array(arena, selected, sizeof *pubs));
     size_t count = 0;
     for (size_t i = 0; i < selected; i++, offset += query->reverse ? UINT64_MAX : 1) {
         const struct entry *entry = entry_at(stream, offset);

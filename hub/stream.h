@@ -35,7 +35,7 @@ void stream_store_deinit(struct stream_store *store);
  */
 bool stream_publish(struct stream_store *store,
                     struct wh_slice channel,
-                    const struct wh_publication *pub,
+                    const struct wh_pub *pub,
                     const struct broker_publish_options *options,
                     struct broker_position *out_position);
 

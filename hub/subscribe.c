@@ -84,10 +84,10 @@ static enum wh_err keep_publications(struct subscribe_op *op, const struct broke
     if (is_cache(op) && count > 0 && request->offset == history->top.offset &&
         wh_slice_equal(request->epoch, history->top.epoch))
         count = 0; /* the client has it */
-    struct wh_publication *copies = wh_arena_alloc_array(&op->arena, count, sizeof(*copies));
+    struct wh_pub *copies = wh_arena_alloc_array(&op->arena, count, sizeof(*copies));
     enum wh_err err = copies ? WH_OK : WH_ENOMEM;
     for (size_t i = 0; err == WH_OK && i < count; i++)
-        err = wh_copy(&wh_publication_schema, &history->publications[i], &op->arena, &copies[i]);
+        err = wh_copy(&wh_pub_schema, &history->publications[i], &op->arena, &copies[i]);
     op->publications = copies;
     op->publication_count = count;
     return err;
@@ -195,7 +195,7 @@ static void add_presence(struct subscribe_op *op)
         set_ready(op, WH_ERROR_INTERNAL);
         return;
     }
-    struct wh_client_info info = session_info(op->session, op->subscription);
+    struct wh_info info = session_info(op->session, op->subscription);
     op->subscription->has_presence = true;
     node->presence->ops->add(node->presence, op->request.channel, &info, presence_ttl_ms(node),
                              on_present, answer);
@@ -210,7 +210,7 @@ void subscription_renew_presence(struct session *session)
             WH_CONTAINER_OF(link, struct subscription, session_link);
         if (!subscription->has_presence)
             continue;
-        struct wh_client_info info = session_info(session, subscription);
+        struct wh_info info = session_info(session, subscription);
         node->presence->ops->add(node->presence, subscription->channel->name, &info,
                                  presence_ttl_ms(node), NULL, NULL);
     }
@@ -346,7 +346,7 @@ void subscribe_start(struct subscribe_op *op,
 
 /* Leave what passes the filter; how many those are. */
 static size_t drop_unwanted(const struct subscription *subscription,
-                            struct wh_publication *items,
+                            struct wh_pub *items,
                             size_t count)
 {
     size_t left = 0;
@@ -360,7 +360,7 @@ static size_t drop_unwanted(const struct subscription *subscription,
  * The first whole, each of the others as it follows.  What cannot be shown is left for the reply,
  * which cannot be shown then.
  */
-static enum wh_err show_deltas(struct subscribe_op *op, struct wh_publication *items, size_t count)
+static enum wh_err show_deltas(struct subscribe_op *op, struct wh_pub *items, size_t count)
 {
     enum wh_encoding encoding = op->session->encoding;
     struct wh_buf texts[2] = {{0}, {0}};
@@ -393,8 +393,8 @@ static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscrib
     if (kept > limit)
         return WH_ELIMIT;
     size_t read = is_cache(op) && kept > 0 ? 0 : op->publication_count;
-    struct wh_publication *items = wh_arena_alloc_array(&op->arena, read + kept, sizeof(*items));
-    const struct wh_publication **late = wh_arena_alloc_array(&op->arena, kept, sizeof(*late));
+    struct wh_pub *items = wh_arena_alloc_array(&op->arena, read + kept, sizeof(*items));
+    const struct wh_pub **late = wh_arena_alloc_array(&op->arena, kept, sizeof(*late));
     if (items == NULL || late == NULL)
         return WH_ENOMEM;
     feed_collect(op->feed, op->top.offset, late, kept);
@@ -402,7 +402,7 @@ static enum wh_err join_publications(struct subscribe_op *op, struct wh_subscrib
         memcpy(items, op->publications, read * sizeof(*items));
     size_t skipped = is_cache(op) && kept > 0 ? kept - 1 : 0;
     for (size_t i = skipped; i < kept; i++) {
-        if (wh_copy(&wh_publication_schema, late[i], &op->arena, &items[read + i - skipped]))
+        if (wh_copy(&wh_pub_schema, late[i], &op->arena, &items[read + i - skipped]))
             return WH_ENOMEM;
     }
     size_t count = drop_unwanted(op->subscription, items, read + kept - skipped);
@@ -459,7 +459,7 @@ void subscribe_announce(struct subscribe_op *op)
     struct node *node = op->session->node;
     if (!subscription->announces)
         return;
-    struct wh_client_info info = session_info(op->session, subscription);
+    struct wh_info info = session_info(op->session, subscription);
     node->broker->ops->publish_join(node->broker, op->request.channel, &info, false, NULL, NULL);
 }
 
@@ -502,7 +502,7 @@ void subscription_end(struct subscription *subscription, uint32_t code)
     struct node *node = session->node;
     struct channel *channel = subscription->channel;
     bool was_active = subscription->state == SUBSCRIPTION_ACTIVE;
-    struct wh_client_info info = session_info(session, subscription);
+    struct wh_info info = session_info(session, subscription);
     registry_pin(channel); /* its name is needed to the end */
     if (subscription->has_presence)
         node->presence->ops->remove(node->presence, channel->name, info.client, info.user, NULL,

@@ -56,7 +56,7 @@ struct subscribe_op {
     uint64_t life;
     unsigned tries;
     struct broker_position top;
-    const struct wh_publication *publications;
+    const struct wh_pub *publications;
     size_t publication_count;
     bool is_recovered;
     bool is_ready;

@@ -24,6 +24,7 @@ HEADERS = {
     r"jansson\.h": r"hub/config\w*\.[ch]$|hub/(auth|token)\w*\.[ch]$|tests/",
     r"(postgresql/)?libpq.*": r"services/",
     r"microhttpd\.h": r"services/core/http\.c$",
+    r"client-sdk/src/.*": r"client-sdk/src/|tests/(unit|fuzz|support)/",
     r"hub/.*": r"hub/|tests/",
     r"services/.*": r"services/|tests/",
     r"common/config/.*": r"common/config/|hub/|services/|tests/",

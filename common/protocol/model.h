@@ -45,16 +45,16 @@ struct wh_error_reply {
     bool temporary;
 };
 
-struct wh_client_info {
+struct wh_info {
     struct wh_slice user;
     struct wh_slice client;
     struct wh_payload conn_info;
     struct wh_payload chan_info;
 };
 
-struct wh_publication {
+struct wh_pub {
     struct wh_payload data;
-    struct wh_client_info *info;
+    struct wh_info *info;
     uint64_t offset;
     struct wh_string_map tags;
     bool delta;
@@ -192,7 +192,7 @@ struct wh_subscribe_result {
     uint32_t ttl; /* s */
     bool recoverable;
     struct wh_slice epoch;
-    WH_MESSAGES(struct wh_publication) publications;
+    WH_MESSAGES(struct wh_pub) publications;
     bool recovered;
     uint64_t offset;
     bool positioned;
@@ -218,7 +218,7 @@ struct wh_connect_result {
 };
 
 struct wh_presence_result {
-    WH_MESSAGE_MAP(struct wh_client_info) presence;
+    WH_MESSAGE_MAP(struct wh_info) presence;
 };
 
 struct wh_presence_stats_result {
@@ -227,7 +227,7 @@ struct wh_presence_stats_result {
 };
 
 struct wh_history_result {
-    WH_MESSAGES(struct wh_publication) publications;
+    WH_MESSAGES(struct wh_pub) publications;
     struct wh_slice epoch;
     uint64_t offset;
 };
@@ -251,7 +251,7 @@ struct wh_sub_refresh_result {
 /* Pushes */
 
 struct wh_join {
-    struct wh_client_info *info;
+    struct wh_info *info;
 };
 
 struct wh_unsubscribe_push {
@@ -285,7 +285,7 @@ struct wh_refresh_push {
 struct wh_push {
     int64_t id; /* channel number, with compaction */
     struct wh_slice channel;
-    struct wh_publication *pub;
+    struct wh_pub *pub;
     struct wh_join *join;
     struct wh_join *leave;
     struct wh_unsubscribe_push *unsubscribe;

@@ -7,7 +7,8 @@
 
 #include "common/base/buf.h"
 
-enum wh_encoding { WH_ENCODING_JSON, WH_ENCODING_MSGPACK, WH_ENCODING_PROTOBUF };
+#include <wirehub/data.h>
+
 enum { WH_ENCODING_COUNT = 3 };
 
 /* "json", "msgpack", "protobuf". */

@@ -20,20 +20,20 @@ static const struct wh_field wh_error_fields[] = {
 #undef T
 SCHEMA(const, wh_error, "Error", wh_error_reply);
 
-#define T wh_client_info
-static const struct wh_field wh_client_info_fields[] = {
+#define T wh_info
+static const struct wh_field wh_info_fields[] = {
     FIELD_ALWAYS(1, user, STRING),
     FIELD_ALWAYS(2, client, STRING),
     FIELD(3, conn_info, PAYLOAD),
     FIELD(4, chan_info, PAYLOAD),
 };
 #undef T
-SCHEMA(const, wh_client_info, "ClientInfo", wh_client_info);
+SCHEMA(const, wh_info, "ClientInfo", wh_info);
 
-#define T wh_publication
-static const struct wh_field wh_publication_fields[] = {
+#define T wh_pub
+static const struct wh_field wh_pub_fields[] = {
     FIELD(4, data, PAYLOAD),
-    NESTED(5, info, MESSAGE, wh_client_info),
+    NESTED(5, info, MESSAGE, wh_info),
     FIELD(6, offset, U64),
     FIELD(7, tags, STRING_MAP),
     FIELD(8, delta, BOOL),
@@ -47,7 +47,7 @@ static const struct wh_field wh_publication_fields[] = {
     FIELD(16, version, U64),
 };
 #undef T
-SCHEMA(const, wh_publication, "Publication", wh_publication);
+SCHEMA(const, wh_pub, "Publication", wh_pub);
 
 #define T wh_stream_position
 static const struct wh_field stream_position_fields[] = {
@@ -207,7 +207,7 @@ static const struct wh_field subscribe_result_fields[] = {
     FIELD(2, ttl, U32),
     FIELD(3, recoverable, BOOL),
     FIELD(6, epoch, STRING),
-    NESTED(7, publications, MESSAGES, wh_publication),
+    NESTED(7, publications, MESSAGES, wh_pub),
     FIELD(8, recovered, BOOL),
     FIELD(9, offset, U64),
     FIELD(10, positioned, BOOL),
@@ -255,7 +255,7 @@ SCHEMA(static const, connect_push, "Connect", wh_connect_result);
 
 #define T wh_presence_result
 static const struct wh_field presence_result_fields[] = {
-    NESTED_ALWAYS(1, presence, MESSAGE_MAP, wh_client_info),
+    NESTED_ALWAYS(1, presence, MESSAGE_MAP, wh_info),
 };
 #undef T
 SCHEMA(static const, presence_result, "PresenceResult", wh_presence_result);
@@ -270,7 +270,7 @@ SCHEMA(static const, presence_stats_result, "PresenceStatsResult", wh_presence_s
 
 #define T wh_history_result
 static const struct wh_field history_result_fields[] = {
-    NESTED_ALWAYS(1, publications, MESSAGES, wh_publication),
+    NESTED_ALWAYS(1, publications, MESSAGES, wh_pub),
     FIELD_ALWAYS(2, epoch, STRING),
     FIELD_ALWAYS(3, offset, U64),
 };
@@ -304,7 +304,7 @@ SCHEMA(static const, sub_refresh_result, "SubRefreshResult", wh_sub_refresh_resu
 
 #define T wh_join
 static const struct wh_field join_fields[] = {
-    NESTED(1, info, MESSAGE, wh_client_info),
+    NESTED(1, info, MESSAGE, wh_info),
 };
 #undef T
 SCHEMA(static const, join, "Join", wh_join);
@@ -356,7 +356,7 @@ SCHEMA(static const, refresh_push, "Refresh", wh_refresh_push);
 static const struct wh_field wh_push_fields[] = {
     FIELD(1, id, I64),
     FIELD(2, channel, STRING),
-    NESTED(4, pub, MESSAGE, wh_publication),
+    NESTED(4, pub, MESSAGE, wh_pub),
     NESTED(5, join, MESSAGE, join),
     NESTED(6, leave, MESSAGE, join),
     NESTED(7, unsubscribe, MESSAGE, unsubscribe_push),
@@ -391,8 +391,8 @@ SCHEMA(const, wh_reply, "Reply", wh_reply);
 
 const struct wh_schema *const wh_schemas[] = {
     &wh_error_schema,
-    &wh_client_info_schema,
-    &wh_publication_schema,
+    &wh_info_schema,
+    &wh_pub_schema,
     &stream_position_schema,
     &filter_node_schema,
     &subscribe_request_schema,

@@ -49,8 +49,8 @@ struct wh_schema {
 extern const struct wh_schema wh_command_schema;
 extern const struct wh_schema wh_reply_schema;
 extern const struct wh_schema wh_push_schema;
-extern const struct wh_schema wh_publication_schema;
-extern const struct wh_schema wh_client_info_schema;
+extern const struct wh_schema wh_pub_schema;
+extern const struct wh_schema wh_info_schema;
 extern const struct wh_schema wh_error_schema;
 
 /* Every schema above and below, for tests and docs; NULL-terminated. */

@@ -19,16 +19,16 @@ static void write_head(enum wh_wire_kind kind, struct wh_buf *out)
     wh_buf_append_char(out, (char)kind);
 }
 
-void wh_wire_encode_publication(const struct wh_publication *pub, struct wh_buf *out)
+void wh_wire_encode_publication(const struct wh_pub *pub, struct wh_buf *out)
 {
     write_head(WH_WIRE_PUBLICATION, out);
-    wh_msgpack_encode_tagged(&wh_publication_schema, pub, out);
+    wh_msgpack_encode_tagged(&wh_pub_schema, pub, out);
 }
 
-void wh_wire_encode_join(const struct wh_client_info *info, bool is_leave, struct wh_buf *out)
+void wh_wire_encode_join(const struct wh_info *info, bool is_leave, struct wh_buf *out)
 {
     write_head(is_leave ? WH_WIRE_LEAVE : WH_WIRE_JOIN, out);
-    wh_msgpack_encode_tagged(&wh_client_info_schema, info, out);
+    wh_msgpack_encode_tagged(&wh_info_schema, info, out);
 }
 
 void wh_wire_encode_control(struct wh_slice message, struct wh_buf *out)
@@ -54,26 +54,24 @@ enum wh_err wh_wire_decode_number(struct wh_slice text, uint64_t *out_number)
 
 enum wh_err wh_wire_decode_publication(struct wh_slice bytes,
                                        struct wh_arena *arena,
-                                       struct wh_publication *out)
+                                       struct wh_pub *out)
 {
-    struct wh_publication publication = {.offset = 0};
+    struct wh_pub publication = {.offset = 0};
     if (!wh_wire_is_envelope(bytes) || bytes.len < 2 || bytes.ptr[1] != WH_WIRE_PUBLICATION)
         return WH_EFORMAT;
-    enum wh_err err = wh_msgpack_decode_tagged(&wh_publication_schema, wh_slice_from(bytes, 2),
-                                               arena, &publication);
+    enum wh_err err =
+        wh_msgpack_decode_tagged(&wh_pub_schema, wh_slice_from(bytes, 2), arena, &publication);
     if (err)
         return err;
     *out = publication;
     return WH_OK;
 }
 
-enum wh_err wh_wire_decode_body(struct wh_slice bytes,
-                                struct wh_arena *arena,
-                                struct wh_publication *out)
+enum wh_err wh_wire_decode_body(struct wh_slice bytes, struct wh_arena *arena, struct wh_pub *out)
 {
     if (wh_wire_is_envelope(bytes))
         return wh_wire_decode_publication(bytes, arena, out);
-    *out = (struct wh_publication){.data = wh_payload_classify(bytes)};
+    *out = (struct wh_pub){.data = wh_payload_classify(bytes)};
     return WH_OK;
 }
 
@@ -104,7 +102,7 @@ static bool is_epoch(struct wh_slice text)
 
 static enum wh_err decode_positioned(struct wh_slice rest,
                                      struct wh_arena *arena,
-                                     struct wh_publication *out)
+                                     struct wh_pub *out)
 {
     struct wh_slice offset_text, epoch;
     uint64_t offset = 0;
@@ -140,7 +138,7 @@ enum wh_err wh_wire_decode(struct wh_slice bytes,
         break;
     case WH_WIRE_JOIN:
     case WH_WIRE_LEAVE:
-        err = wh_msgpack_decode_tagged(&wh_client_info_schema, rest, arena, &message.info);
+        err = wh_msgpack_decode_tagged(&wh_info_schema, rest, arena, &message.info);
         break;
     case WH_WIRE_CONTROL:
         message.control = rest;

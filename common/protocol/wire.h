@@ -33,16 +33,16 @@ enum wh_wire_kind {
 /* Everything borrows the bytes decoded, or the arena. */
 struct wh_wire_message {
     enum wh_wire_kind kind;
-    struct wh_publication pub;  /* PLAIN, PUBLICATION, POSITIONED: then with offset and epoch */
-    struct wh_client_info info; /* JOIN, LEAVE */
-    struct wh_slice control;    /* CONTROL */
+    struct wh_pub pub;       /* PLAIN, PUBLICATION, POSITIONED: then with offset and epoch */
+    struct wh_info info;     /* JOIN, LEAVE */
+    struct wh_slice control; /* CONTROL */
 };
 
 bool wh_wire_is_envelope(struct wh_slice bytes);
 
 /* Append an envelope (failures are in the buffer). */
-void wh_wire_encode_publication(const struct wh_publication *pub, struct wh_buf *out);
-void wh_wire_encode_join(const struct wh_client_info *info, bool is_leave, struct wh_buf *out);
+void wh_wire_encode_publication(const struct wh_pub *pub, struct wh_buf *out);
+void wh_wire_encode_join(const struct wh_info *info, bool is_leave, struct wh_buf *out);
 void wh_wire_encode_control(struct wh_slice message, struct wh_buf *out);
 
 /*
@@ -57,12 +57,12 @@ WH_MUST_CHECK enum wh_err wh_wire_decode(struct wh_slice bytes,
  * publication or a plain payload.  WH_EFORMAT. */
 WH_MUST_CHECK enum wh_err wh_wire_decode_body(struct wh_slice bytes,
                                               struct wh_arena *arena,
-                                              struct wh_publication *out);
+                                              struct wh_pub *out);
 
 /* The envelope of a publication and nothing else.  WH_EFORMAT. */
 WH_MUST_CHECK enum wh_err wh_wire_decode_publication(struct wh_slice bytes,
                                                      struct wh_arena *arena,
-                                                     struct wh_publication *out);
+                                                     struct wh_pub *out);
 
 /*
  * Any message of ours by its field table, as the body of a control message: like the envelopes

@@ -8,7 +8,7 @@
 
 enum { ARENA_LIMIT = 4 << 20 };
 
-static void check_delivery(struct wh_publication *pub)
+static void check_delivery(struct wh_pub *pub)
 {
     struct wh_push push = {.channel = WH_SLICE_LITERAL("c"), .pub = pub};
     struct wh_reply reply = {.push = &push};
@@ -22,14 +22,14 @@ static void check_delivery(struct wh_publication *pub)
 
 static void check_publication(struct wh_slice bytes, struct wh_arena *arena)
 {
-    struct wh_publication pub, back;
+    struct wh_pub pub, back;
     struct wh_buf out = {0};
     if (wh_wire_decode_publication(bytes, arena, &pub) == WH_OK) {
         WH_ASSERT(wh_wire_is_envelope(bytes));
         wh_wire_encode_publication(&pub, &out);
         arena->limit = 0;
         WH_ASSERT(wh_wire_decode_publication(wh_buf_slice(&out), arena, &back) == WH_OK);
-        WH_ASSERT(model_equal(&wh_publication_schema, &pub, &back));
+        WH_ASSERT(model_equal(&wh_pub_schema, &pub, &back));
     }
     wh_buf_deinit(&out);
 }
@@ -49,7 +49,7 @@ static void check_message(const struct wh_wire_message *message, struct wh_arena
         WH_ASSERT(wh_wire_decode(wh_buf_slice(&out), arena, &back) == WH_OK);
         WH_ASSERT(back.kind == message->kind);
         WH_ASSERT(wh_slice_equal(back.control, message->control));
-        WH_ASSERT(!is_join || model_equal(&wh_client_info_schema, &message->info, &back.info));
+        WH_ASSERT(!is_join || model_equal(&wh_info_schema, &message->info, &back.info));
     }
     wh_buf_deinit(&out);
 }

@@ -92,17 +92,17 @@ static struct call *find_call(struct sim_broker *broker, uint64_t number)
     return NULL;
 }
 
-static struct wh_publication publication(uint32_t id, char text[SIM_TEXT_MAX])
+static struct wh_pub publication(uint32_t id, char text[SIM_TEXT_MAX])
 {
     sim_write_id(id, text);
-    return (struct wh_publication){
+    return (struct wh_pub){
         .data = {.kind = WH_PAYLOAD_JSON, .bytes = wh_slice_from_str(text)},
     };
 }
 
 static void answer_history(const struct call *call, const struct mail *mail)
 {
-    struct wh_publication pubs[HISTORY_MAX];
+    struct wh_pub pubs[HISTORY_MAX];
     char texts[HISTORY_MAX][SIM_TEXT_MAX];
     for (size_t i = 0; i < mail->count; i++) {
         pubs[i] = publication(mail->ids[i], texts[i]);
@@ -192,11 +192,11 @@ static void on_message(struct sim *sim, void *data)
     char text[SIM_TEXT_MAX];
     struct wh_slice channel = wh_slice_from_str(sim_channels[mail->channel].name);
     if (mail->kind == CALL_JOIN) {
-        struct wh_client_info info = {.user = WH_SLICE_LITERAL("u"),
-                                      .client = wh_slice_from_str(mail->client)};
+        struct wh_info info = {.user = WH_SLICE_LITERAL("u"),
+                               .client = wh_slice_from_str(mail->client)};
         broker->events.on_join(broker->events.user, channel, &info, mail->is_leave);
     } else {
-        struct wh_publication pub = publication(mail->id, text);
+        struct wh_pub pub = publication(mail->id, text);
         pub.offset = mail->offset;
         if (mail->offset)
             pub.epoch = wh_slice_from_str(mail->epoch);
@@ -558,7 +558,7 @@ static void unsub(struct broker *base, struct wh_slice name)
 
 static void publish(struct broker *base,
                     struct wh_slice name,
-                    const struct wh_publication *pub,
+                    const struct wh_pub *pub,
                     const struct broker_publish_options *options,
                     broker_published *done,
                     void *user)
@@ -575,7 +575,7 @@ static void publish(struct broker *base,
 
 static void publish_join(struct broker *base,
                          struct wh_slice name,
-                         const struct wh_client_info *info,
+                         const struct wh_info *info,
                          bool is_leave,
                          broker_done *done,
                          void *user)
@@ -675,7 +675,7 @@ static struct sim_broker *presence_of(struct presence *presence)
 
 static void presence_add(struct presence *presence,
                          struct wh_slice channel,
-                         const struct wh_client_info *info,
+                         const struct wh_info *info,
                          uint64_t ttl_ms,
                          broker_done *done,
                          void *user)

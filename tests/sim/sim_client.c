@@ -377,7 +377,7 @@ static void take_history(struct sim_client *client,
     char epoch[SIM_EPOCH_MAX];
     set_epoch(epoch, result->epoch);
     for (size_t i = 0; i < result->publications.count; i++) {
-        const struct wh_publication *pub = &result->publications.items[i];
+        const struct wh_pub *pub = &result->publications.items[i];
         sim_judge_content(client, channel, epoch, pub->offset, sim_read_id(pub->data.bytes));
         if (last && pub->offset != last + 1 && pub->offset + 1 != last)
             sim_fail(client->sim, "client %d: %s: history has a hole", client->index,

@@ -265,9 +265,7 @@ void sim_client_received(struct sim_client *client, struct sim_conn *conn);
 void sim_client_closed(struct sim_client *client, struct sim_conn *conn, uint32_t code);
 
 /* The next publication of a subscription, live or recovered. */
-void sim_judge_publication(struct sim_client *client,
-                           int channel,
-                           const struct wh_publication *pub);
+void sim_judge_publication(struct sim_client *client, int channel, const struct wh_pub *pub);
 void sim_judge_content(struct sim_client *client,
                        int channel,
                        const char *epoch,

@@ -47,7 +47,7 @@ void sim_judge_content(struct sim_client *client,
 }
 
 /* The next publication of a subscription, live or recovered. */
-void sim_judge_publication(struct sim_client *client, int channel, const struct wh_publication *pub)
+void sim_judge_publication(struct sim_client *client, int channel, const struct wh_pub *pub)
 {
     struct sim *sim = client->sim;
     struct sim_sub *sub = &client->subs[channel];

@@ -76,7 +76,7 @@ static void on_unsubscribe(struct broker *broker, struct wh_slice channel)
 
 static void on_publish(struct broker *broker,
                        struct wh_slice channel,
-                       const struct wh_publication *pub,
+                       const struct wh_pub *pub,
                        const struct broker_publish_options *options,
                        broker_published *done,
                        void *user)
@@ -166,7 +166,7 @@ void fake_broker_publish_as(struct fake_broker *fake,
                             struct wh_payload data,
                             bool is_plain)
 {
-    struct wh_publication pub = {.data = data};
+    struct wh_pub pub = {.data = data};
     fake->events.on_publication(fake->events.user, wh_slice_from_str(channel), &pub, is_plain);
 }
 

@@ -124,7 +124,7 @@ static void on_published(void *user, enum wh_err err, const struct broker_positi
     assert_int_equal(err, WH_OK);
 }
 
-void hub_publish(struct hub *hub, const char *channel, const struct wh_publication *pub)
+void hub_publish(struct hub *hub, const char *channel, const struct wh_pub *pub)
 {
     static const struct broker_publish_options options = {
         .history_size = 100,

@@ -48,7 +48,7 @@ void hub_stop(struct hub *hub);
 /* The same on the memory broker; `hub->broker` is NULL.  And a publication that goes into the
  * stream of its channel, with the turn that it needs. */
 void hub_start_with_streams(struct hub *hub, ...);
-void hub_publish(struct hub *hub, const char *channel, const struct wh_publication *pub);
+void hub_publish(struct hub *hub, const char *channel, const struct wh_pub *pub);
 
 /* A config as hub_start makes it, for reloads. */
 struct config *hub_config(const char *const *flags);

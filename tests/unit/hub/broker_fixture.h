@@ -135,7 +135,7 @@ static inline void on_answer(void *user, enum wh_err err, const struct broker_hi
 
 static inline void on_fixture_join(void *user,
                                    struct wh_slice channel,
-                                   const struct wh_client_info *info,
+                                   const struct wh_info *info,
                                    bool is_leave)
 {
     struct fixture *f = user;
@@ -156,7 +156,7 @@ static inline void on_fixture_control(void *user, struct wh_slice message)
 
 static inline void on_fixture_publication(void *user,
                                           struct wh_slice channel,
-                                          const struct wh_publication *pub,
+                                          const struct wh_pub *pub,
                                           bool is_plain)
 {
     struct fixture *f = user;
@@ -300,8 +300,7 @@ static inline void start_publish_with(struct fixture *f,
                                       const struct broker_publish_options *options,
                                       struct result *result)
 {
-    struct wh_publication pub = {
-        .data = {.kind = WH_PAYLOAD_JSON, .bytes = wh_slice_from_str(json)}};
+    struct wh_pub pub = {.data = {.kind = WH_PAYLOAD_JSON, .bytes = wh_slice_from_str(json)}};
     f->broker->ops->publish(f->broker, channel, &pub, options, on_publish_result, result);
     assert_false(result->is_done);
 }

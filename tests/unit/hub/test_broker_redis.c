@@ -249,8 +249,8 @@ static void damaged_envelopes_are_dropped_counted_and_logged(void **state)
     struct fixture *f = *state;
     struct wh_buf envelope = {0};
     unsigned lines = 0;
-    struct wh_publication pub = {
-        .data = {.kind = WH_PAYLOAD_JSON, .bytes = WH_SLICE_LITERAL("{\"a\":1}")}, .offset = 7};
+    struct wh_pub pub = {.data = {.kind = WH_PAYLOAD_JSON, .bytes = WH_SLICE_LITERAL("{\"a\":1}")},
+                         .offset = 7};
     wh_wire_encode_publication(&pub, &envelope);
     assert_int_equal(subscribe(f, "a"), WH_OK);
     wh_log_set_sink(ignore_line, &lines);

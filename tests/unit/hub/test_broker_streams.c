@@ -432,7 +432,7 @@ static void every_payload_comes_back_as_it_was(void **state)
     assert_int_equal(subscribe(f, "a"), WH_OK);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct result result = {0};
-        struct wh_publication pub = {.data = cases[i].payload};
+        struct wh_pub pub = {.data = cases[i].payload};
         f->broker->ops->publish(f->broker, WH_SLICE_LITERAL("a"), &pub, &kept, on_publish_result,
                                 &result);
         assert_true(run_until_true(&f->loop, &result.is_done, WAIT_MS));
@@ -454,7 +454,7 @@ static bool has_joins(void *user)
 static void joins_and_leaves_reach_a_subscribed_channel(void **state)
 {
     struct fixture *f = *state;
-    struct wh_client_info info = {.user = WH_SLICE_LITERAL("u"), .client = WH_SLICE_LITERAL("c")};
+    struct wh_info info = {.user = WH_SLICE_LITERAL("u"), .client = WH_SLICE_LITERAL("c")};
     struct result results[3] = {0};
     assert_int_equal(subscribe(f, "a"), WH_OK);
     struct wh_slice names[] = {WH_SLICE_LITERAL("a"), WH_SLICE_LITERAL("b"), WH_SLICE_LITERAL("a")};
@@ -505,7 +505,7 @@ static void close_answers_every_kind_of_question_once(void **state)
 {
     struct fixture *f = *state;
     struct wh_slice a = WH_SLICE_LITERAL("a");
-    struct wh_client_info info = {.user = a, .client = a};
+    struct wh_info info = {.user = a, .client = a};
     struct result results[4] = {0};
     struct answer answer = {0};
     struct broker_history_query query = {.limit = 1};

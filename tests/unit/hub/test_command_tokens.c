@@ -28,7 +28,7 @@ static void subscription_token_opens_a_channel_and_sets_its_terms(void **state)
     struct subscription *subscription =
         registry_find(&hub.node.registry, client->session, WH_SLICE_LITERAL("$a"));
     assert_non_null(subscription);
-    struct wh_client_info info = session_info(client->session, subscription);
+    struct wh_info info = session_info(client->session, subscription);
     assert_true(wh_slice_equal_str(info.chan_info.bytes, "{\"n\":1}"));
     assert_true(wh_slice_equal_str(info.user, "42"));
     hub_stop(&hub);

@@ -64,7 +64,7 @@ static struct wh_slice unwrap(struct reader *reader, struct wh_payload data)
     return text;
 }
 
-static void take(struct reader *reader, const struct wh_publication *pub)
+static void take(struct reader *reader, const struct wh_pub *pub)
 {
     struct wh_buf next = {0};
     struct wh_slice shown = unwrap(reader, pub->data);
@@ -91,13 +91,13 @@ static void reads(struct reader *reader, const char *text, bool as_patch)
 
 static void publish(struct hub *hub, const char *text)
 {
-    struct wh_publication pub = {.data = wh_payload_classify(wh_slice_from_str(text))};
+    struct wh_pub pub = {.data = wh_payload_classify(wh_slice_from_str(text))};
     hub_publish(hub, "a", &pub);
 }
 
 static void publish_plain(struct hub *hub, const char *text)
 {
-    struct wh_publication pub = {.data = wh_payload_classify(wh_slice_from_str(text))};
+    struct wh_pub pub = {.data = wh_payload_classify(wh_slice_from_str(text))};
     registry_publication(&hub->node.registry, CHANNEL, &pub, true);
     hub_turn(hub);
 }
@@ -323,9 +323,9 @@ static void publish_some(struct world *world)
 {
     unsigned count = 1 + roll(world, 3);
     for (unsigned i = 0; i < count; i++) {
-        struct wh_publication pub;
+        struct wh_pub pub;
         change_text(world);
-        pub = (struct wh_publication){.data = wh_payload_classify(wh_slice_from_str(world->text))};
+        pub = (struct wh_pub){.data = wh_payload_classify(wh_slice_from_str(world->text))};
         registry_publication(&world->hub.node.registry, CHANNEL, &pub, false);
         if (roll(world, 2))
             hub_turn(&world->hub);

@@ -16,10 +16,10 @@
 /* A publication of which the only tag is `lang`; none when that is NULL. */
 struct tagged {
     struct wh_string_pair tag;
-    struct wh_publication pub;
+    struct wh_pub pub;
 };
 
-static struct wh_publication *tagged(struct tagged *out, const char *data, const char *lang)
+static struct wh_pub *tagged(struct tagged *out, const char *data, const char *lang)
 {
     *out = (struct tagged){
         .pub.data = wh_payload_classify(wh_slice_from_str(data)),
@@ -326,7 +326,7 @@ static void test_a_hole_in_the_stream_ends_those_with_a_filter_too(void **state)
     broker->ops->unsubscribe(broker, WH_SLICE_LITERAL("a"));
     store(&hub, "1", "de");
     broker->ops->history_remove(broker, WH_SLICE_LITERAL("a"), on_removed, NULL);
-    struct wh_publication late = {
+    struct wh_pub late = {
         .data = {WH_PAYLOAD_JSON, WH_SLICE_LITERAL("2")},
         .offset = 2,
         .epoch = WH_SLICE_LITERAL("late"),

@@ -81,7 +81,7 @@ static void on_members(void *user, enum wh_err err, const struct presence_member
     if (found->count > 16)
         return;
     for (size_t i = 0; i < found->count; i++) {
-        const struct wh_client_info *info = &found->items[i];
+        const struct wh_info *info = &found->items[i];
         snprintf(lines[i], sizeof lines[i], "%.*s=%.*s/%.*s/%.*s", WH_SLICE_ARGS(info->client),
                  WH_SLICE_ARGS(info->user), WH_SLICE_ARGS(info->conn_info.bytes),
                  WH_SLICE_ARGS(info->chan_info.bytes));
@@ -138,7 +138,7 @@ static void start_add(struct presence_fixture *p,
                       uint64_t ttl_ms,
                       struct result *result)
 {
-    struct wh_client_info info = {
+    struct wh_info info = {
         .client = wh_slice_from_str(client),
         .user = wh_slice_from_str(user),
         .conn_info = {WH_PAYLOAD_JSON, WH_SLICE_LITERAL("{}")},

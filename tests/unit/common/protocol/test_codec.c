@@ -378,7 +378,7 @@ static void unknown_protobuf_fields_are_skipped_by_wire_type(void **state)
 static void what_an_encoding_cannot_show_leaves_the_frame_as_it_was(void **state)
 {
     (void)state;
-    struct wh_publication pub = {.data = {WH_PAYLOAD_BYTES, T("\xFF")}, .offset = 1};
+    struct wh_pub pub = {.data = {WH_PAYLOAD_BYTES, T("\xFF")}, .offset = 1};
     struct wh_push push = {.channel = T("c"), .pub = &pub};
     struct wh_reply replies[] = {{.id = 1}, {.push = &push}, {.id = 2}};
     struct wh_buf out = {0};

@@ -15,7 +15,7 @@
 
 static struct wh_arena arena;
 
-static struct wh_buf envelope_of(const struct wh_publication *pub)
+static struct wh_buf envelope_of(const struct wh_pub *pub)
 {
     struct wh_buf out = {0};
     wh_wire_encode_publication(pub, &out);
@@ -30,12 +30,12 @@ static void publications_keep_everything_and_their_payload_kinds(void **state)
         struct random_model random = {.state = seed * 0x9E3779B97F4A7C15u,
                                       .arena = &arena,
                                       .payload_kinds = RANDOM_BYTES | RANDOM_JSON | RANDOM_MSGPACK};
-        struct wh_publication *pub = random_struct(&random, &wh_publication_schema);
-        struct wh_publication back;
+        struct wh_pub *pub = random_struct(&random, &wh_pub_schema);
+        struct wh_pub back;
         struct wh_buf bytes = envelope_of(pub);
         assert_true(wh_wire_is_envelope(wh_buf_slice(&bytes)));
         assert_int_equal(wh_wire_decode_publication(wh_buf_slice(&bytes), &arena, &back), WH_OK);
-        if (!model_equal(&wh_publication_schema, pub, &back))
+        if (!model_equal(&wh_pub_schema, pub, &back))
             fail_msg("seed %u", seed);
         for (size_t len = 0; len < bytes.len; len++)
             assert_int_equal(wh_wire_decode_publication(wh_slice(bytes.ptr, len), &arena, &back),
@@ -49,9 +49,9 @@ static void publications_keep_everything_and_their_payload_kinds(void **state)
 static void the_envelope_is_this_byte_for_byte(void **state)
 {
     (void)state;
-    struct wh_client_info info = {
+    struct wh_info info = {
         .user = T("u"), .client = T("c"), .conn_info = {WH_PAYLOAD_MSGPACK, T("\x01")}};
-    struct wh_publication pub = {
+    struct wh_pub pub = {
         .data = {WH_PAYLOAD_JSON, T("{}")}, .info = &info, .offset = 300, .epoch = T("e")};
     struct wh_buf bytes = envelope_of(&pub);
     assert_true(wh_slice_equal(wh_buf_slice(&bytes), T("\xC1\x01\x84"
@@ -125,7 +125,7 @@ static void envelopes_are_judged_strictly_but_for_what_is_new(void **state)
         {T("\xC1\x01\xDF\x0F\xFF\xFF\xFF"), WH_EFORMAT},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct wh_publication pub;
+        struct wh_pub pub;
         enum wh_err err = wh_wire_decode_publication(cases[i].bytes, &arena, &pub);
         if (err != cases[i].err)
             fail_msg("case %zu: %s", i, wh_err_name(err));
@@ -245,14 +245,14 @@ static void joins_and_leaves_keep_the_info(void **state)
         struct random_model random = {.state = seed * 0x9E3779B97F4A7C15u,
                                       .arena = &arena,
                                       .payload_kinds = RANDOM_BYTES | RANDOM_JSON | RANDOM_MSGPACK};
-        struct wh_client_info *info = random_struct(&random, &wh_client_info_schema);
+        struct wh_info *info = random_struct(&random, &wh_info_schema);
         struct wh_wire_message message;
         struct wh_buf bytes = {0};
         bool is_leave = seed % 2 == 0;
         wh_wire_encode_join(info, is_leave, &bytes);
         assert_int_equal(wh_wire_decode(wh_buf_slice(&bytes), &arena, &message), WH_OK);
         assert_int_equal(message.kind, is_leave ? WH_WIRE_LEAVE : WH_WIRE_JOIN);
-        assert_true(model_equal(&wh_client_info_schema, info, &message.info));
+        assert_true(model_equal(&wh_info_schema, info, &message.info));
         for (size_t len = 1; len < bytes.len; len++)
             assert_int_equal(wh_wire_decode(wh_slice(bytes.ptr, len), &arena, &message),
                              WH_EFORMAT);
