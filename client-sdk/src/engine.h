@@ -34,8 +34,10 @@
 /* Bounds of what one client can hold. */
 enum {
     ENGINE_CHANNEL_BYTES_MAX = 255,
-    ENGINE_CALLS_MAX = 65536,    /* in flight; WH_EFULL past it */
-    ENGINE_SUBS_MAX = 65536,     /* subscriptions, with and without handle; WH_ELIMIT */
+    ENGINE_CALLS_MAX = 65536,   /* in flight; WH_EFULL past it */
+    ENGINE_SUBS_MAX = 65536,    /* subscriptions, with and without handle; WH_ELIMIT */
+    ENGINE_FRAME_BYTES = 32768, /* commands are put together to frames of that size at most (servers
+                                   refuse large ones); a larger command is a frame of its own */
     ENGINE_ARENA_MAX_FACTOR = 16 /* decoding a frame may take so many times its size, and 64 KiB */
 };
 
@@ -49,6 +51,20 @@ struct engine_action {
     const char *reason;  /* CLOSE: ≤ 123 bytes; static or the engine's until the next call */
 };
 
+enum pending_kind {
+    PENDING_CONNECT,
+    PENDING_SUBSCRIBE,
+    PENDING_UNSUBSCRIBE,
+    PENDING_REFRESH,
+    PENDING_SUB_REFRESH,
+    PENDING_PUBLISH, /* from here on: calls */
+    PENDING_RPC,
+    PENDING_HISTORY,
+    PENDING_PRESENCE,
+    PENDING_PRESENCE_STATS,
+    PENDING_PING /* a WebSocket ping: no command */
+};
+
 /* A command that waits for its reply: a call of the program, or the engine's own. */
 struct pending {
     struct wh_list link; /* engine.unsent or engine.sent */
@@ -56,22 +72,13 @@ struct pending {
     struct engine *engine;
     uint32_t id;         /* of the command; 0 = not sent */
     uint32_t connection; /* on which it was sent: a reply of another one is not for it */
-    enum pending_kind {
-        PENDING_CONNECT,
-        PENDING_SUBSCRIBE,
-        PENDING_UNSUBSCRIBE,
-        PENDING_REFRESH,
-        PENDING_SUB_REFRESH,
-        PENDING_PUBLISH,
-        PENDING_RPC,
-        PENDING_HISTORY,
-        PENDING_PRESENCE,
-        PENDING_PRESENCE_STATS,
-        PENDING_PING /* a WebSocket ping: no command */
-    } kind;
-    struct wh_sub *sub;  /* SUBSCRIBE, UNSUBSCRIBE, SUB_REFRESH; calls through a subscription */
-    struct call *call;   /* calls: whom to tell; one reference */
-    struct wh_buf frame; /* calls: the command, encoded without its id (calls.c) */
+    enum pending_kind kind;
+    struct wh_sub *sub;    /* SUBSCRIBE, UNSUBSCRIBE, SUB_REFRESH; calls through a subscription; one
+                              reference */
+    struct call *call;     /* calls: whom to tell; one reference */
+    struct wh_arena arena; /* unsent calls: the command, not encoded before there is a */
+    struct wh_command *command; /* connection, because only that has an encoding */
+    const char *channel;        /* HISTORY: in the arena */
 };
 
 /*
@@ -84,6 +91,9 @@ struct call {
     _Atomic bool is_canceled; /* read by the thread of callbacks */
     bool is_over;
     struct wh_client *client;
+    struct pending *pending; /* until it is over */
+    struct event *event;     /* made when the call starts, so that its end cannot fail */
+    enum pending_kind kind;  /* which member of `cb` */
     union {
         wh_done_cb *done;
         wh_rpc_cb *rpc;
@@ -95,7 +105,8 @@ struct call {
      * the reply's data lies in; ref it to keep it. */
     void (*completion)(void *waiter, const struct call_outcome *outcome);
     void *user;
-    void (*user_free)(void *user);
+    void (*user_free)(void *user); /* after the callback, or instead of it when canceled; never for
+                                      calls with a completion */
 };
 
 enum engine_state { /* public states, CONNECTING in its parts */
@@ -114,11 +125,15 @@ struct engine {
     const struct settings *settings; /* borrowed for life */
     struct wh_client *client;        /* for events; opaque here */
     enum engine_state state;
-    uint64_t now_ms;             /* of the latest call; monotonic, sleep included */
-    uint32_t connection;         /* number of the newest connection; 0 = none yet */
-    struct engine_action action; /* what the transport shall do next */
+    uint64_t now_ms;            /* of the latest call; monotonic, sleep included */
+    uint32_t connection;        /* number of the newest connection; 0 = none yet */
+    struct engine_action close; /* what the transport shall do next: this, … */
+    struct engine_action open;  /* … then this */
+    char close_reason[124];
     size_t url_index;
-    bool is_open; /* the transport has a connection, `encoding` holds */
+    bool has_attempted; /* a later attempt takes the next URL */
+    bool has_transport; /* asked the transport to open, and neither closed it nor was told */
+    bool is_open;       /* the transport has a connection, `encoding` holds */
     enum wh_encoding encoding;
     struct wh_backoff backoff;
     struct wh_wheel wheel;
@@ -128,26 +143,36 @@ struct engine {
     uint32_t ping_interval_ms; /* 0 = the server does not ping */
     bool must_pong;
     uint64_t last_ping_ms;
+    uint64_t
+        last_frame_ms; /* the ping timer looks at it when it fires: frames do not touch timers */
+    bool wants_ping;   /* a WebSocket ping shall be sent */
 
     struct wh_buf token; /* ≠ empty: have one */
     bool must_refresh_token;
+    bool is_token_new;   /* set by the program since the last one was sent */
+    bool is_refresh_due; /* ttl has passed and there was no token to refresh with */
     struct token_ask *token_ask;
 
     uint32_t next_command_id;
-    struct wh_buf out; /* the frame that is being put together */
-    size_t out_messages;
+    struct wh_buf out;      /* frames, one behind the other; the last is being put together */
+    struct wh_buf out_ends; /* size_t: ends in `out` of the frames before the last */
+    size_t out_ends_taken;
+    size_t out_taken; /* bytes of `out` that the transport has */
+    size_t out_start; /* of the last frame */
     unsigned batch_depth;
     struct wh_list unsent; /* pendings that wait for a connection */
     struct wh_list sent;
     struct wh_map pending_by_id;
     size_t pending_count;
-    size_t unsent_bytes; /* with out.len: what send_queue_bytes_max bounds */
+    size_t unsent_bytes; /* with what waits in `out`: what send_queue_bytes_max bounds */
 
     struct wh_map subs;          /* by channel: struct sub, those with a handle */
     struct wh_map sub_by_number; /* channel numbers of this connection; subs only */
     struct wh_map server_subs;   /* by channel: struct server_sub */
 
     struct event_queue events;
+    struct event *spare_events[2]; /* a change of state is told even when memory is out */
+    bool is_reading_paused;
     struct wh_client_stats stats; /* `size` unused */
 };
 
@@ -222,8 +247,22 @@ bool engine_has_frame(const struct engine *engine);
  * false when there is none. */
 bool engine_take_frame(struct engine *engine, struct wh_buf *frame);
 
-/* Whether to read from the socket: false while the event queue is over its limit. */
-bool engine_wants_to_read(const struct engine *engine);
+/* A WebSocket ping shall be sent; true once for any number of questions. */
+bool engine_take_ping(struct engine *engine);
+
+/* Whether to read from the socket: false from when the event queue is over its limit until half of
+ * that was taken. */
+bool engine_wants_to_read(struct engine *engine);
+
+/* The oldest event, taken off; NULL when there is none.  To be given back with event_free, without
+ * the lock or with it. */
+struct event *engine_take_event(struct engine *engine);
+
+/* The public state. */
+enum wh_client_state engine_public_state(const struct engine *engine);
+
+/* The counters, with what is counted at this moment. */
+void engine_stats(const struct engine *engine, struct wh_client_stats *out_stats);
 
 /* ---- calls (calls.c) ---------------------------------------------------------------------------
  */
@@ -238,12 +277,99 @@ struct call_request {
     uint32_t timeout_ms; /* 0 = the client's */
 };
 
+/* A call for `client` with one reference; the caller fills in cb, completion, user, user_free
+ * before engine_call.  NULL = no memory. */
+struct call *call_new(struct wh_client *client);
+void call_ref(struct call *call);
+void call_unref(struct call *call); /* NULL is fine */
+
 /* The engine takes a reference of its own to `call`.  Errors: wirehub/call.h. */
 WH_MUST_CHECK enum wh_err engine_call(struct engine *engine,
                                       const struct call_request *request,
                                       struct call *call);
+/* An asynchronous call still gives its EVENT_CALL: whoever runs callbacks skips cb (is_canceled)
+ * and runs user_free.  A synchronous one ends without completion. */
 void engine_cancel(struct engine *engine, struct call *call);
 WH_MUST_CHECK enum wh_err engine_send(struct engine *engine, struct wh_data data);
 void engine_batch(struct engine *engine, int change); /* +1, −1 */
+
+/* ---- for the rest of the engine: sub*.c, receive.c, calls.c -----------------------------------
+ */
+
+/*
+ * Send a command of the engine's own on this connection (HANDSHAKING or CONNECTED): command->id is
+ * set, the rest is borrowed.  Its reply, or its time-out, goes to subs_on_reply or to receive.c.
+ * A lost connection drops it without a word.
+ * WH_ENOMEM, WH_EENCODING, WH_EDISCONNECTED.  Own commands are not bounded by
+ * send_queue_bytes_max.
+ */
+WH_MUST_CHECK enum wh_err engine_command(struct engine *engine,
+                                         enum pending_kind kind,
+                                         struct wh_sub *sub,
+                                         struct wh_command *command);
+
+/* Append a command to the frame; `command->id` is the caller's.  WH_ENOMEM, WH_EENCODING. */
+WH_MUST_CHECK enum wh_err engine_put(struct engine *engine, const struct wh_command *command);
+size_t engine_out_bytes(const struct engine *engine);
+
+/* The connection is given up by us and made anew: connecting `code` (2 no ping, 3 subscribe
+ * time-out, 4 unsubscribe error).  Nothing when there is none. */
+void engine_reconnect(struct engine *engine, uint32_t code, const char *reason);
+
+/* The same because there is no memory to go on with: the state of the connection is unknown. */
+void engine_reconnect_no_memory(struct engine *engine);
+
+/* A final code: DISCONNECTED.  `reason` is copied. */
+void engine_fail(struct engine *engine, uint32_t code, struct wh_slice reason);
+
+/* What a close frame or a disconnect push means (§ closing codes of docs/SDK.md). */
+void engine_obey_close(struct engine *engine, uint32_t code, struct wh_slice reason);
+
+/* An EVENT_ERROR, or an EVENT_SUB_ERROR when `sub` is given; lost when there is no memory. */
+void engine_error(struct engine *engine, struct wh_sub *sub, const struct wh_error *error);
+WH_PRINTF(5, 6)
+struct wh_error engine_error_make(enum wh_err err,
+                                  uint32_t code,
+                                  bool temporary,
+                                  uint32_t http_status,
+                                  const char *format,
+                                  ...);
+
+/* Queue: the engine owns `event` from here on. */
+void engine_push(struct engine *engine, struct event *event);
+
+/* `reply` NULL: time-out. */
+void engine_on_connect_reply(struct engine *engine,
+                             struct message *message,
+                             const struct wh_reply *reply);
+
+/* receive.c: the reply to a command of this connection, or its time-out. */
+void engine_on_reply(struct engine *engine,
+                     struct pending *pending,
+                     struct message *message,
+                     const struct wh_reply *reply);
+
+/* refresh.c: the token of the connection.  `ttl_s`: it expires in so many seconds. */
+void refresh_init(struct engine *engine);
+void refresh_schedule(struct engine *engine, uint32_t ttl_s);
+void refresh_on_reply(struct engine *engine, const struct wh_reply *reply);
+/* The program gave a token: send it now if it is overdue. */
+void refresh_on_token(struct engine *engine);
+WH_MUST_CHECK enum wh_err engine_store_token(struct engine *engine, struct wh_slice token);
+
+/* calls.c */
+void pending_detach(struct engine *engine, struct pending *pending); /* out of all tables */
+void pending_free(struct engine *engine, struct pending *pending);   /* and that */
+/* The connection is open for calls: what waits is sent. */
+void calls_send_waiting(struct engine *engine);
+/* `sub` became SUBSCRIBED: calls through it go out; or UNSUBSCRIBED: they fail. */
+void calls_on_sub(struct engine *engine, struct wh_sub *sub);
+/* Ends what was sent on this connection (`sent_only`), or everything. */
+void calls_fail(struct engine *engine, bool sent_only, enum wh_err err, uint32_t code);
+void calls_on_reply(struct engine *engine,
+                    struct pending *pending,
+                    struct message *message,
+                    const struct wh_reply *reply);
+void calls_on_pong(struct engine *engine);
 
 #endif

@@ -9,6 +9,7 @@
 #include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/list.h"
+#include "common/protocol/model.h"
 
 #include <wirehub/call.h>
 
@@ -21,7 +22,8 @@
 struct message {
     _Atomic uint32_t refs;
     bool is_text;
-    struct wh_arena arena;
+    bool is_json;          /* set by the engine: a string in `bytes` ends at its quotation mark */
+    struct wh_arena arena; /* grows while the engine looks at the message, never later */
     size_t len;
     char bytes[]; /* `len`, and a NUL behind them that decoders may overwrite nothing with */
 };
@@ -30,6 +32,26 @@ struct message {
 struct message *message_new(size_t len, bool is_text);
 struct message *message_ref(struct message *message);
 void message_unref(struct message *message); /* NULL is fine */
+
+/*
+ * `slice` of the decoded message with a NUL behind it: in place in JSON, where a quotation mark
+ * stands there that nobody needs any more; else a copy in the arena.  "" for an absent one; NULL =
+ * no memory.
+ */
+const char *message_cstr(struct message *message, struct wh_slice slice);
+
+/* The protocol's structs as the program sees them, lying in `message`.  false = no memory. */
+bool publication_init(struct wh_publication *publication,
+                      struct message *message,
+                      const struct wh_pub *pub,
+                      const char *channel);
+bool client_info_init(struct wh_client_info *out_info,
+                      struct message *message,
+                      const struct wh_info *info);
+struct wh_data data_of_payload(struct wh_payload payload);
+
+/* The same bytes the other way round.  `format` unknown gives WH_EINVAL. */
+WH_MUST_CHECK enum wh_err payload_of_data(struct wh_data data, struct wh_payload *out_payload);
 
 /* How a call ended.  All borrowed, lying in `message`. */
 struct call_outcome {
@@ -57,8 +79,9 @@ enum event_kind {
     EVENT_SUB_ERROR,
     EVENT_SUB_GET_TOKEN,
     EVENT_SUB_GET_STATE,
-    EVENT_CALL,     /* a call has ended */
-    EVENT_FREE_USER /* nothing needs this `user` any more */
+    EVENT_CALL,      /* a call has ended: cb unless is_canceled, then user_free */
+    EVENT_FREE_USER, /* nothing needs this `user` any more */
+    EVENT_KIND_COUNT
 };
 
 struct wh_sub;
@@ -67,6 +90,7 @@ struct call;
 struct event {
     struct wh_list link;
     enum event_kind kind;
+    bool is_in_message;      /* allocated in message->arena, and only as large as its kind needs */
     size_t bytes;            /* what it counts against event_queue_bytes_max */
     struct wh_sub *sub;      /* one reference; NULL = the client's */
     uint32_t sub_generation; /* of `sub` when it was made: unsubscribe makes it stale, and it is
@@ -81,8 +105,8 @@ struct event {
         struct wh_client_info info;
         struct wh_error error;
         struct wh_data data;
-        struct wh_token_request *token_request; /* one reference */
-        struct wh_state_request *state_request; /* one reference */
+        struct wh_token_request *token_request; /* until token_request_take */
+        struct wh_state_request *state_request; /* until state_request_take */
         struct {
             struct call *call; /* one reference */
             struct call_outcome outcome;
@@ -101,5 +125,21 @@ struct event_queue {
     size_t count;
     size_t bytes;
 };
+
+/*
+ * A zeroed event.  With a message it takes a reference to it and lies in its arena: only while the
+ * engine looks at that message.  Without, `extra` bytes stand behind the struct (event_extra).
+ * NULL = no memory.
+ */
+struct event *event_new(enum event_kind kind, struct message *message, size_t extra);
+char *event_extra(struct event *event);
+
+/* With every reference that it holds (sub, message, call, request).  NULL is fine.  Takes no lock.
+ */
+void event_free(struct event *event);
+
+void event_queue_init(struct event_queue *queue);
+void event_queue_push(struct event_queue *queue, struct event *event);
+struct event *event_queue_pop(struct event_queue *queue); /* NULL = empty */
 
 #endif

@@ -19,6 +19,10 @@ struct engine *client_lock(struct wh_client *client);
  */
 void client_unlock(struct wh_client *client);
 
+/* This is a child of the process that made it: its lock may be held for ever, so client_lock must
+ * not be called. */
+bool client_is_forked(const struct wh_client *client);
+
 const struct settings *client_settings(const struct wh_client *client);
 
 /* References: the program's, one per pending piece of work on another thread.  The last frees. */

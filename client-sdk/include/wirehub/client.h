@@ -100,12 +100,14 @@ struct wh_publication {
     size_t tag_count;
     const struct wh_client_info *info; /* of the publisher; NULL when a server published */
     int64_t time_ms;                   /* since 1970-01-01 UTC; 0 = not told */
+    void *owner;                       /* the library's: what wh_publication_ref keeps */
 };
 
 /*
  * Keep a publication, or anything else that a callback was given the pieces of, beyond the
  * callback: the frame it came in stays in memory until the last reference is given back.
- * Any thread.  Takes what was given to the callback, not a copy of the struct.
+ * Any thread.  Takes what was given to the callback (one of a history, too), not a copy of the
+ * struct.
  */
 WH_API const struct wh_publication *wh_publication_ref(const struct wh_publication *publication);
 WH_API void wh_publication_unref(const struct wh_publication *publication); /* NULL is fine */

@@ -1,0 +1,249 @@
+/*
+ * Messages and events.  An event of a message lies in the message's arena and
+ * keeps the message; so a publication costs no allocation besides the frame
+ * that brought it, and what the program keeps is the frame.
+ *
+ * The arena grows only while the engine, under its lock, looks at a message
+ * that it holds a reference to; afterwards any thread may give references back.
+ */
+#include "client-sdk/src/event.h"
+
+#include "client-sdk/src/sub.h"
+#include "client-sdk/src/tokens.h"
+#include "common/base/alloc.h"
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+enum { ARENA_BYTES_MIN = 65536 };
+
+struct message *message_new(size_t len, bool is_text)
+{
+    if (len > SIZE_MAX / 2 / ENGINE_ARENA_MAX_FACTOR)
+        return NULL;
+    struct message *message = wh_malloc(sizeof(*message) + len + 1);
+    if (!message)
+        return NULL;
+    *message = (struct message){.is_text = is_text, .len = len};
+    atomic_init(&message->refs, 1);
+    wh_arena_init(&message->arena, len * ENGINE_ARENA_MAX_FACTOR + ARENA_BYTES_MIN);
+    message->bytes[len] = '\0';
+    return message;
+}
+
+struct message *message_ref(struct message *message)
+{
+    atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
+    return message;
+}
+
+void message_unref(struct message *message)
+{
+    if (!message || atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    wh_arena_deinit(&message->arena);
+    wh_free(message);
+}
+
+const char *message_cstr(struct message *message, struct wh_slice slice)
+{
+    if (!slice.ptr || slice.len == 0)
+        return "";
+    uintptr_t begin = (uintptr_t)message->bytes, at = (uintptr_t)slice.ptr;
+    if (message->is_json && at >= begin && at - begin < message->len &&
+        slice.len < message->len - (at - begin)) {
+        char *end = message->bytes + (at - begin) + slice.len;
+        if (*end == '"')
+            *end = '\0';
+        if (*end == '\0')
+            return slice.ptr;
+    }
+    return wh_arena_copy(&message->arena, slice).ptr;
+}
+
+/* ---- the protocol's structs as the program sees them --------------------------------------------
+ */
+
+struct wh_data data_of_payload(struct wh_payload payload)
+{
+    static const uint32_t formats[] = {
+        [WH_PAYLOAD_BYTES] = WH_DATA_BYTES,
+        [WH_PAYLOAD_JSON] = WH_DATA_JSON,
+        [WH_PAYLOAD_MSGPACK] = WH_DATA_MSGPACK,
+    };
+    if (!wh_payload_is_present(payload))
+        return (struct wh_data){0};
+    return (struct wh_data){payload.bytes.ptr, payload.bytes.len, formats[payload.kind], 0};
+}
+
+enum wh_err payload_of_data(struct wh_data data, struct wh_payload *out_payload)
+{
+    static const enum wh_payload_kind kinds[] = {
+        [WH_DATA_JSON] = WH_PAYLOAD_JSON,
+        [WH_DATA_BYTES] = WH_PAYLOAD_BYTES,
+        [WH_DATA_MSGPACK] = WH_PAYLOAD_MSGPACK,
+    };
+    if (data.format > WH_DATA_MSGPACK || (!data.ptr && data.len > 0))
+        return WH_EINVAL;
+    *out_payload = (struct wh_payload){kinds[data.format], wh_slice(data.ptr, data.len)};
+    return WH_OK;
+}
+
+bool client_info_init(struct wh_client_info *out_info,
+                      struct message *message,
+                      const struct wh_info *info)
+{
+    out_info->user = message_cstr(message, info->user);
+    out_info->client = message_cstr(message, info->client);
+    out_info->conn_info = data_of_payload(info->conn_info);
+    out_info->chan_info = data_of_payload(info->chan_info);
+    return out_info->user && out_info->client;
+}
+
+static bool tags_init(struct wh_publication *publication,
+                      struct message *message,
+                      const struct wh_string_map *tags)
+{
+    struct wh_tag *out = wh_arena_alloc_array(&message->arena, tags->count, sizeof(*out));
+    if (!out)
+        return false;
+    for (size_t i = 0; i < tags->count; i++) {
+        out[i].key = message_cstr(message, tags->items[i].key);
+        out[i].value = message_cstr(message, tags->items[i].value);
+        if (!out[i].key || !out[i].value)
+            return false;
+    }
+    publication->tags = out;
+    publication->tag_count = tags->count;
+    return true;
+}
+
+bool publication_init(struct wh_publication *publication,
+                      struct message *message,
+                      const struct wh_pub *pub,
+                      const char *channel)
+{
+    *publication = (struct wh_publication){
+        .channel = channel,
+        .data = data_of_payload(pub->data),
+        .offset = pub->offset,
+        .time_ms = pub->time,
+        .owner = message,
+    };
+    if (pub->tags.count > 0 && !tags_init(publication, message, &pub->tags))
+        return false;
+    if (!pub->info)
+        return true;
+    struct wh_client_info *info = wh_arena_alloc(&message->arena, sizeof(*info));
+    if (!info || !client_info_init(info, message, pub->info))
+        return false;
+    publication->info = info;
+    return true;
+}
+
+const struct wh_publication *wh_publication_ref(const struct wh_publication *publication)
+{
+    if (publication && publication->owner)
+        message_ref(publication->owner);
+    return publication;
+}
+
+void wh_publication_unref(const struct wh_publication *publication)
+{
+    if (publication)
+        message_unref(publication->owner);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+#define SIZE_WITH(member)                                                                          \
+    (offsetof(struct event, u) + sizeof(((const struct event *)NULL)->u.member))
+
+/* What an event in an arena needs; those with errors are rare and get everything. */
+static size_t event_size(enum event_kind kind)
+{
+    switch (kind) {
+    case EVENT_PUBLICATION:
+        return SIZE_WITH(publication);
+    case EVENT_MESSAGE:
+        return SIZE_WITH(data);
+    case EVENT_JOIN:
+    case EVENT_LEAVE:
+        return SIZE_WITH(info);
+    case EVENT_SUBSCRIBED:
+        return SIZE_WITH(subscribed);
+    default:
+        return sizeof(struct event);
+    }
+}
+
+struct event *event_new(enum event_kind kind, struct message *message, size_t extra)
+{
+    struct event *event;
+    size_t size = message ? event_size(kind) : sizeof(*event) + extra;
+    if (message)
+        event = wh_arena_alloc(&message->arena, size);
+    else
+        event = wh_calloc(1, size);
+    if (!event)
+        return NULL;
+    wh_list_init(&event->link);
+    event->kind = kind;
+    event->is_in_message = message != NULL;
+    event->message = message ? message_ref(message) : NULL;
+    event->bytes = size;
+    return event;
+}
+
+char *event_extra(struct event *event)
+{
+    return (char *)(event + 1);
+}
+
+static void free_request(struct event *event)
+{
+    if (event->kind == EVENT_SUB_GET_STATE)
+        token_ask_unref((struct token_ask *)(void *)event->u.state_request);
+    else
+        token_ask_unref((struct token_ask *)(void *)event->u.token_request);
+}
+
+void event_free(struct event *event)
+{
+    if (!event)
+        return;
+    if (event->kind == EVENT_GET_TOKEN || event->kind == EVENT_SUB_GET_TOKEN ||
+        event->kind == EVENT_SUB_GET_STATE)
+        free_request(event);
+    if (event->kind == EVENT_CALL)
+        call_unref(event->u.call.call);
+    if (event->sub)
+        sub_unref(event->sub);
+    struct message *message = event->message;
+    if (!event->is_in_message)
+        wh_free(event);
+    message_unref(message);
+}
+
+void event_queue_init(struct event_queue *queue)
+{
+    *queue = (struct event_queue){.count = 0};
+    wh_list_init(&queue->events);
+}
+
+void event_queue_push(struct event_queue *queue, struct event *event)
+{
+    wh_list_push_back(&queue->events, &event->link);
+    queue->count++;
+    queue->bytes += event->bytes;
+}
+
+struct event *event_queue_pop(struct event_queue *queue)
+{
+    struct wh_list *link = wh_list_pop_front(&queue->events);
+    if (!link)
+        return NULL;
+    struct event *event = WH_CONTAINER_OF(link, struct event, link);
+    queue->count--;
+    queue->bytes -= event->bytes;
+    return event;
+}

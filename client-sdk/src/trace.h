@@ -1,0 +1,25 @@
+/*
+ * The library's log (log.c): lines of "name=value" fields to the program's
+ * sink, or to stderr when the environment asks.  Silent otherwise.  Tokens never go in.
+ *
+ * Any thread, with or without locks: a sink must not call the library.
+ */
+#ifndef WH_SDK_TRACE_H
+#define WH_SDK_TRACE_H
+
+#include "common/base/err.h"
+
+#include <wirehub/runtime.h>
+
+/* Whether anybody listens: ask before anything costly is put together. */
+bool trace_enabled(enum wh_severity severity, const char *area);
+
+/* One line.  `fields_format` gives the fields, "code=%u reason=\"%s\""; "" = none. */
+WH_PRINTF(4, 5)
+void trace_line(enum wh_severity severity,
+                const char *area,
+                const char *event,
+                const char *fields_format,
+                ...);
+
+#endif
