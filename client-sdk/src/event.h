@@ -97,6 +97,14 @@ struct event {
                                 dropped unseen (publications, join, leave) */
     struct message *message; /* one reference; NULL = contents are the event's own */
     const char *channel;     /* server-side subscriptions: subscribing, unsubscribed, join, leave */
+    /* Where `sub` stands once the callback has returned; for sub_delivered. */
+    struct event_position {
+        bool is_set;
+        bool is_start;   /* of a SUBSCRIBED that does not go on from what was before … */
+        uint32_t serial; /* … and which one that was */
+        uint64_t offset;
+        const char *epoch; /* in the message; NULL = that of before */
+    } position;
     union {
         struct wh_transition transition;
         struct wh_connected connected;
