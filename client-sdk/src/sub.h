@@ -10,52 +10,88 @@
 
 #include <wirehub/subscription.h>
 
-/* Where to go on from.  The epoch is copied: it outlives the message that told it. */
+enum {
+    SUB_EPOCH_BYTES_MAX =
+        127, /* a position with a longer epoch cannot be kept: it counts as lost */
+    SUB_REASON_BYTES_MAX = 255,  /* of an unsubscribed event; the rest is cut off */
+    SUB_FILTER_NODES_MAX = 1000, /* of one tags filter; servers allow less */
+    SUB_FILTER_DEPTH_MAX = 32,
+    SUB_FILTER_BYTES_MAX = 65536 /* of the copy in memory */
+};
+
+/* Where to go on from. */
 struct sub_position {
     bool is_known;
     uint64_t offset;
-    struct wh_buf epoch;
+    char epoch[SUB_EPOCH_BYTES_MAX + 1];
 };
 
+/*
+ * Three positions, because events wait between the socket and the program:
+ *
+ *     received   after the last publication that became an event.  Recovery goes on from it when
+ *                the connection was lost: what waits will still be delivered.
+ *     delivered  after the last one whose callback returned.
+ *     start      of the newest SUBSCRIBED that did not continue what was before, while its callback
+ *                has not returned (is_start_pending): the program reloads there.
+ *
+ * Unsubscribing drops what waits; the next subscribe goes on from `start` if that is pending, else
+ * from `delivered`.
+ */
 struct wh_sub {
-    _Atomic uint32_t refs; /* engine (while in engine.subs), events, the program's calls */
+    _Atomic uint32_t
+        refs; /* engine (while in engine.subs), events, pendings, the program's calls */
     struct engine *engine;
     struct wh_client *client;
-    char *channel;
+    char *channel; /* with a NUL; of its own */
     enum wh_sub_state state;
     uint32_t generation; /* counts unsubscribes: events of older ones are stale */
-    bool is_freed;       /* wh_sub_free was called: nothing of it is delivered any more */
+    bool is_freed;       /* sub_forget was called: nothing of it is delivered any more */
     int64_t number;      /* of the channel on this connection; 0 = none */
 
-    struct sub_position received;  /* after the last publication that became an event */
-    struct sub_position delivered; /* after the last one whose callback returned */
-    bool is_recoverable;           /* the server said so: send `received` with the next subscribe */
-    struct wh_buf delta_base;      /* data of the last publication */
-    bool has_delta;
+    struct sub_position received, delivered, start;
+    bool is_start_pending;
+    uint32_t start_serial;
+    bool is_rewound;     /* `received` was set back by an unsubscribe, and no reply came since */
+    bool is_positioned;  /* the server counts offsets: publications move the position */
+    bool is_recoverable; /* send `received` with the next subscribe */
+    bool is_delta;       /* negotiated for this subscription */
+    bool has_delta_base;
+    struct wh_buf delta_base; /* data of the last publication */
 
     struct wh_backoff backoff;
     struct wh_timer retry_timer;
     struct wh_timer refresh_timer;
     struct wh_buf token;
     struct token_ask *token_ask;
-    bool is_in_flight; /* a subscribe command of this connection has no reply yet */
+    struct token_ask *state_ask;
+    bool must_get_state;       /* before the next subscribe */
+    uint32_t subscribe_id;     /* of the command whose reply counts; 0 = none is in flight */
+    bool has_sent_recover;     /* … and whether it asked for what was missed */
+    uint64_t subscribed_at_ms; /* engine.now_ms of the last SUBSCRIBED */
+
+    /* Made ahead, so that the end cannot fail. */
+    struct event *farewell;   /* the unsubscribed event, while not UNSUBSCRIBED */
+    struct event *user_event; /* FREE_USER */
 
     /* options, copied */
     struct wh_arena arena;
     struct wh_payload data;
     bool wants_positioned, wants_recoverable, wants_join_leave, wants_delta;
+    struct wh_arena filter_arena;
     struct wh_filter_node *filter;
     struct wh_sub_events events;
     void *user;
-    void (*user_free)(void *user);
 };
 
 struct server_sub {
-    struct wh_list link;
-    char *channel;
+    struct wh_list link; /* scratch, for removing while walking */
+    char *channel;       /* with a NUL; behind the struct */
     struct sub_position position;
     bool is_recoverable;
+    bool is_positioned;
     bool is_subscribed;
+    bool is_listed; /* in the connect reply that is being looked at */
 };
 
 /* ---- what the program wants ------------------------------------------------------------------ */
@@ -67,11 +103,23 @@ WH_MUST_CHECK enum wh_err sub_new(struct engine *engine,
                                   struct wh_error *detail);
 WH_MUST_CHECK enum wh_err sub_subscribe(struct wh_sub *sub);
 void sub_unsubscribe(struct wh_sub *sub, uint32_t code, const char *reason);
-void sub_forget(struct wh_sub *sub); /* wh_sub_free */
-struct wh_sub *sub_find(struct engine *engine, struct wh_slice channel);
-void sub_unref(struct wh_sub *sub);
+void sub_forget(struct wh_sub *sub); /* wh_sub_free; takes the program's right to use it */
+struct wh_sub *sub_find(struct engine *engine, struct wh_slice channel); /* NULL = none */
+void sub_ref(struct wh_sub *sub);
+void sub_unref(struct wh_sub *sub); /* any thread, with or without the lock */
 
-/* After the callback of a publication returned (its event is still alive). */
+/* wh_sub_set_filter, wh_sub_set_token: from the next subscribe on.  WH_EINVAL, WH_ENOMEM. */
+WH_MUST_CHECK enum wh_err sub_set_filter(struct wh_sub *sub, const struct wh_filter *filter);
+WH_MUST_CHECK enum wh_err sub_set_token(struct wh_sub *sub, const char *token);
+
+/* wh_sub_position: what to store in order to go on after a restart; NULL = none. */
+const struct sub_position *sub_stored_position(const struct wh_sub *sub);
+
+/* Whoever runs callbacks asks this before that of an event with `sub`, under the lock: false = it
+ * is stale (unsubscribed since, freed, or seen before) and goes unseen. */
+bool sub_wants(const struct wh_sub *sub, const struct event *event);
+
+/* … and calls this, under the lock, after the callback returned (the event is still alive). */
 void sub_delivered(struct wh_sub *sub, const struct event *event);
 
 /* ---- what the engine tells (engine.c, receive.c) -----------------------------------------------
