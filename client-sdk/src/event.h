@@ -100,8 +100,8 @@ struct event {
     /* Where `sub` stands once the callback has returned; for sub_delivered. */
     struct event_position {
         bool is_set;
-        bool is_start;   /* of a SUBSCRIBED that does not go on from what was before … */
-        uint32_t serial; /* … and which one that was */
+        bool is_start;   /* a SUBSCRIBED that does not go on from what was before */
+        uint32_t serial; /* of the start that it goes on from */
         uint64_t offset;
         const char *epoch; /* in the message; NULL = that of before */
     } position;

@@ -128,6 +128,7 @@ static bool push_publication(struct engine *engine,
         event_free(event);
         return false;
     }
+    event->bytes += pub->data.bytes.len;
     engine_push(engine, event);
     return true;
 }

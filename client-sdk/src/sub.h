@@ -45,13 +45,15 @@ struct wh_sub {
     struct wh_client *client;
     char *channel; /* with a NUL; of its own */
     enum wh_sub_state state;
-    uint32_t generation; /* counts unsubscribes: events of older ones are stale */
-    bool is_freed;       /* sub_forget was called: nothing of it is delivered any more */
-    int64_t number;      /* of the channel on this connection; 0 = none */
+    /* Written under the lock, read without it by whoever runs callbacks. */
+    _Atomic uint32_t generation; /* counts unsubscribes: events of older ones are stale */
+    _Atomic bool is_freed;       /* sub_forget was called: nothing of it is delivered any more */
+    int64_t number;              /* of the channel on this connection; 0 = none */
 
     struct sub_position received, delivered, start;
     bool is_start_pending;
-    uint32_t start_serial;
+    uint32_t start_serial;     /* counts starts (and invalidations) … */
+    uint32_t delivered_serial; /* … and which of them `delivered` goes on from */
     bool is_rewound;     /* `received` was set back by an unsubscribe, and no reply came since */
     bool is_positioned;  /* the server counts offsets: publications move the position */
     bool is_recoverable; /* send `received` with the next subscribe */
@@ -115,11 +117,13 @@ WH_MUST_CHECK enum wh_err sub_set_token(struct wh_sub *sub, const char *token);
 /* wh_sub_position: what to store in order to go on after a restart; NULL = none. */
 const struct sub_position *sub_stored_position(const struct wh_sub *sub);
 
-/* Whoever runs callbacks asks this before that of an event with `sub`, under the lock: false = it
- * is stale (unsubscribed since, freed, or seen before) and goes unseen. */
+/* Whoever runs callbacks asks this when it takes an event with `sub`, under the lock, after all
+ * earlier ones were reported by sub_delivered.  false = it is stale (unsubscribed since, freed, or
+ * seen before) and goes unseen.  (Until the callback, `generation` and `is_freed` may change.) */
 bool sub_wants(const struct wh_sub *sub, const struct event *event);
 
-/* … and calls this, under the lock, after the callback returned (the event is still alive). */
+/* Under the lock, for every event with `sub` whose callback has returned, in order: publications
+ * and SUBSCRIBED move the position, others do nothing. */
 void sub_delivered(struct wh_sub *sub, const struct event *event);
 
 /* ---- what the engine tells (engine.c, receive.c) -----------------------------------------------

@@ -80,7 +80,8 @@ bool sub_drop_token(struct wh_sub *sub)
 void sub_schedule_refresh(struct wh_sub *sub, uint32_t ttl_s)
 {
     struct engine *engine = sub->engine;
-    wh_timer_start(&engine->wheel, &sub->refresh_timer, engine->now_ms, (uint64_t)ttl_s * 1000);
+    wh_timer_start(&engine->wheel, &sub->refresh_timer, engine->now_ms,
+                   ttl_s > 0 ? (uint64_t)ttl_s * 1000 : 1000);
 }
 
 static void refresh_later(struct wh_sub *sub)
@@ -174,7 +175,7 @@ static void on_state(void *asker,
     }
     sub->delivered = sub->received;
     sub->is_start_pending = false;
-    sub->start_serial++;
+    sub->delivered_serial = ++sub->start_serial;
     sub_proceed(sub);
 }
 

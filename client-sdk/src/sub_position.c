@@ -33,6 +33,12 @@ const struct sub_position *sub_stored_position(const struct wh_sub *sub)
     return sub->delivered.is_known ? &sub->delivered : NULL;
 }
 
+static bool was_delivered(const struct wh_sub *sub, const struct event *event)
+{
+    return event->position.is_set && event->position.serial == sub->delivered_serial &&
+           sub->delivered.is_known && event->u.publication.offset <= sub->delivered.offset;
+}
+
 bool sub_wants(const struct wh_sub *sub, const struct event *event)
 {
     if (sub->is_freed)
@@ -41,9 +47,7 @@ bool sub_wants(const struct wh_sub *sub, const struct event *event)
     switch (event->kind) {
     case EVENT_PUBLICATION:
         /* The callback of this very publication may have been running when it was recovered. */
-        return !is_stale &&
-               !(event->position.is_set && event->u.publication.offset != 0 &&
-                 sub->delivered.is_known && event->u.publication.offset <= sub->delivered.offset);
+        return !is_stale && !was_delivered(sub, event);
     case EVENT_JOIN:
     case EVENT_LEAVE:
     case EVENT_SUB_GET_TOKEN:
@@ -57,21 +61,31 @@ bool sub_wants(const struct wh_sub *sub, const struct event *event)
 static void move_delivered(struct wh_sub *sub, const struct event_position *to)
 {
     struct sub_position *delivered = &sub->delivered;
-    if (!to->is_start && delivered->is_known && to->offset <= delivered->offset)
-        return;
-    if (!delivered->is_known && !to->epoch)
-        return; /* forgotten meanwhile: offsets alone mean nothing */
-    sub_position_set(delivered, wh_slice_from_str(to->epoch), to->offset);
+    if (to->serial != sub->delivered_serial) {
+        if (sub->is_start_pending && to->serial == sub->start_serial) {
+            *delivered = sub->start;
+            sub->is_start_pending = false;
+        } else if (to->is_start) {
+            sub_position_set(delivered, wh_slice_from_str(to->epoch), to->offset);
+        } else {
+            return;
+        }
+        sub->delivered_serial = to->serial;
+    }
+    if (delivered->is_known && to->offset > delivered->offset)
+        sub_position_set(delivered, to->is_start ? WH_SLICE_ABSENT : wh_slice_from_str(to->epoch),
+                         to->offset);
 }
 
 void sub_delivered(struct wh_sub *sub, const struct event *event)
 {
-    const struct event_position *to = &event->position;
-    if (!to->is_set)
+    if (!event->position.is_set)
         return;
-    move_delivered(sub, to);
-    if (to->is_start && to->serial == sub->start_serial)
-        sub->is_start_pending = false;
+    /* Unsubscribing has dropped what stood between the last publication and such a SUBSCRIBED. */
+    if (event->kind == EVENT_SUBSCRIBED && !event->position.is_start &&
+        event->sub_generation != sub->generation)
+        return;
+    move_delivered(sub, &event->position);
     /* A callback was running while the program unsubscribed; what it saw is not recovered again. */
     if (sub->is_rewound && !sub->is_start_pending)
         sub->received = sub->delivered;

@@ -39,6 +39,7 @@ enum wh_err sub_make_publication(struct wh_sub *sub,
     message_unref(holder); /* the event has one of its own */
     if (!is_made)
         return WH_ENOMEM;
+    event->bytes += whole.data.bytes.len;
     *out_event = event;
     return WH_OK;
 }
@@ -72,7 +73,8 @@ static void on_publication(struct wh_sub *sub,
             event_free(event); /* has been an event already, of a recovery */
             return;
         }
-        event->position = (struct event_position){.is_set = true, .offset = pub->offset};
+        event->position = (struct event_position){
+            .is_set = true, .serial = sub->start_serial, .offset = pub->offset};
         if (sub->received.epoch[0] == '\0' && pub->epoch.len > 0)
             event->position.epoch = message_copy_str(event->message, pub->epoch);
         sub_position_set(&sub->received, wh_slice_from_str(event->position.epoch), pub->offset);

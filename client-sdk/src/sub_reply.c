@@ -39,6 +39,7 @@ static void append(struct batch *batch, struct event *event)
     if (batch->is_positioned)
         event->position = (struct event_position){
             .is_set = true,
+            .serial = batch->sub->start_serial + (batch->is_start ? 1 : 0),
             .offset = batch->next.offset,
         };
     wh_list_push_back(&batch->events, &event->link);
@@ -73,8 +74,7 @@ static enum wh_err append_subscribed(struct batch *batch)
     };
     append(batch, event);
     event->position.is_start = batch->is_start;
-    event->position.serial = batch->sub->start_serial + 1;
-    event->position.epoch = batch->next.epoch[0] == '_' ? "_" : batch->epoch;
+    event->position.epoch = result->epoch.len > SUB_EPOCH_BYTES_MAX ? "_" : batch->epoch;
     return WH_OK;
 }
 
@@ -126,7 +126,6 @@ static void take_position(struct batch *batch)
     sub->is_positioned = batch->is_positioned;
     sub->is_recoverable = batch->result->recoverable;
     sub->is_rewound = false;
-    sub->start_serial++;
     if (!batch->is_positioned) {
         sub->received.is_known = false;
         sub->delivered.is_known = false;
@@ -134,6 +133,7 @@ static void take_position(struct batch *batch)
         return;
     }
     if (batch->is_start) {
+        sub->start_serial++;
         const struct event *first = WH_CONTAINER_OF(batch->events.next, struct event, link);
         sub_position_set(&sub->start, wh_slice_from_str(first->position.epoch),
                          first->position.offset);
