@@ -7,6 +7,7 @@
 #ifndef WH_SDK_TRACE_H
 #define WH_SDK_TRACE_H
 
+#include "common/base/buf.h"
 #include "common/base/err.h"
 
 #include <wirehub/runtime.h>
@@ -21,5 +22,13 @@ void trace_line(enum wh_severity severity,
                 const char *event,
                 const char *fields_format,
                 ...);
+
+/* A frame, in area "wire" with TRACE: the text of a text frame, without secrets; of a binary one
+ * its length. */
+void trace_frame(const char *event, struct wh_slice frame, bool is_text);
+
+/* Append JSON `text`, escaped for a quoted field, with "***" for the values of members that are
+ * named like tokens, passwords or secrets, and for everything that looks like a JWT. */
+void trace_redact(struct wh_buf *out, struct wh_slice text);
 
 #endif

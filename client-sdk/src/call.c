@@ -1,0 +1,416 @@
+/*
+ * Calls as programs see them: the functions of wirehub/call.h.  Asynchronous
+ * ones hand their callback to the engine; synchronous ones wait for `completion`,
+ * which runs under the lock on the thread that brought the answer, so that
+ * no slow callback keeps them waiting.  A result keeps the message that it lies in.
+ */
+#include "client-sdk/src/abi.h"
+#include "client-sdk/src/client.h"
+#include "client-sdk/src/deliver.h"
+#include "client-sdk/src/sub.h"
+
+#include "common/base/alloc.h"
+
+/* ---- asynchronous ---------------------------------------------------------------------------- */
+
+static enum wh_err start(struct wh_client *client,
+                         const struct call_request *request,
+                         struct call *call,
+                         struct wh_call **out_call)
+{
+    if (out_call)
+        call_ref(call);
+    enum wh_err err = engine_call(client_lock(client), request, call);
+    client_unlock(client);
+    if (err == WH_OK && out_call) {
+        client_ref(client); /* the handle may outlive the client's end */
+        *out_call = (struct wh_call *)call;
+    } else if (out_call) {
+        call->user_free = NULL;
+        call_unref(call);
+    }
+    return err;
+}
+
+/* The union of callbacks, as the caller filled it. */
+typedef union call_callback {
+    wh_done_cb *done;
+    wh_rpc_cb *rpc;
+    wh_history_cb *history;
+    wh_presence_cb *presence;
+    wh_presence_stats_cb *presence_stats;
+} call_callback;
+
+static enum wh_err call_async(struct wh_client *client,
+                              struct call_request *request,
+                              const struct wh_call_options *options,
+                              call_callback cb,
+                              void *user)
+{
+    struct wh_call_options all = WH_CALL_OPTIONS_INIT;
+    enum wh_err err = client_check(client);
+    if (err == WH_OK && options)
+        err = abi_copy(&all, sizeof all, options);
+    if (err != WH_OK)
+        return err;
+    struct call *call = call_new(client);
+    if (!call)
+        return WH_ENOMEM;
+    request->timeout_ms = all.timeout_ms;
+    call->kind = request->kind;
+    call->cb.done = NULL;
+    memcpy(&call->cb, &cb, sizeof cb < sizeof call->cb ? sizeof cb : sizeof call->cb);
+    call->user = user;
+    call->user_free = all.user_free;
+    err = start(client, request, call, all.out_call);
+    call_unref(call);
+    return err;
+}
+
+/* A call through `sub`, or to `channel` when that is NULL. */
+static enum wh_err call_history(struct wh_client *client,
+                                struct wh_sub *sub,
+                                const char *channel,
+                                const struct wh_history_options *history,
+                                const struct wh_call_options *options,
+                                call_callback cb,
+                                void *user)
+{
+    struct wh_history_options all = WH_HISTORY_OPTIONS_INIT;
+    enum wh_err err = history ? abi_copy(&all, sizeof all, history) : WH_OK;
+    if (err != WH_OK)
+        return err;
+    struct call_request request = {
+        .kind = PENDING_HISTORY, .sub = sub, .channel = channel, .history = &all};
+    return call_async(client, &request, options, cb, user);
+}
+
+enum wh_err wh_client_rpc(struct wh_client *client,
+                          const char *method,
+                          struct wh_data data,
+                          const struct wh_call_options *options,
+                          wh_rpc_cb *cb,
+                          void *user)
+{
+    if (!method)
+        return WH_EINVAL;
+    struct call_request request = {.kind = PENDING_RPC, .channel = method, .data = data};
+    return call_async(client, &request, options, (call_callback){.rpc = cb}, user);
+}
+
+enum wh_err wh_client_publish(struct wh_client *client,
+                              const char *channel,
+                              struct wh_data data,
+                              const struct wh_call_options *options,
+                              wh_done_cb *cb,
+                              void *user)
+{
+    if (!channel)
+        return WH_EINVAL;
+    struct call_request request = {.kind = PENDING_PUBLISH, .channel = channel, .data = data};
+    return call_async(client, &request, options, (call_callback){.done = cb}, user);
+}
+
+enum wh_err wh_client_history(struct wh_client *client,
+                              const char *channel,
+                              const struct wh_history_options *history,
+                              const struct wh_call_options *options,
+                              wh_history_cb *cb,
+                              void *user)
+{
+    if (!channel)
+        return WH_EINVAL;
+    call_callback all = {.history = cb};
+    return call_history(client, NULL, channel, history, options, all, user);
+}
+
+enum wh_err wh_client_presence(struct wh_client *client,
+                               const char *channel,
+                               const struct wh_call_options *options,
+                               wh_presence_cb *cb,
+                               void *user)
+{
+    if (!channel)
+        return WH_EINVAL;
+    struct call_request request = {.kind = PENDING_PRESENCE, .channel = channel};
+    return call_async(client, &request, options, (call_callback){.presence = cb}, user);
+}
+
+enum wh_err wh_client_presence_stats(struct wh_client *client,
+                                     const char *channel,
+                                     const struct wh_call_options *options,
+                                     wh_presence_stats_cb *cb,
+                                     void *user)
+{
+    if (!channel)
+        return WH_EINVAL;
+    struct call_request request = {.kind = PENDING_PRESENCE_STATS, .channel = channel};
+    return call_async(client, &request, options, (call_callback){.presence_stats = cb}, user);
+}
+
+enum wh_err wh_client_send(struct wh_client *client, struct wh_data data)
+{
+    enum wh_err err = client_check(client);
+    if (err != WH_OK)
+        return err;
+    err = engine_send(client_lock(client), data);
+    client_unlock(client);
+    return err;
+}
+
+enum wh_err wh_client_ping(struct wh_client *client,
+                           const struct wh_call_options *options,
+                           wh_done_cb *cb,
+                           void *user)
+{
+    struct call_request request = {.kind = PENDING_PING};
+    return call_async(client, &request, options, (call_callback){.done = cb}, user);
+}
+
+enum wh_err wh_sub_publish(struct wh_sub *sub,
+                           struct wh_data data,
+                           const struct wh_call_options *options,
+                           wh_done_cb *cb,
+                           void *user)
+{
+    if (!sub)
+        return WH_EINVAL;
+    struct call_request request = {
+        .kind = PENDING_PUBLISH, .sub = sub, .channel = sub->channel, .data = data};
+    return call_async(sub->client, &request, options, (call_callback){.done = cb}, user);
+}
+
+enum wh_err wh_sub_history(struct wh_sub *sub,
+                           const struct wh_history_options *history,
+                           const struct wh_call_options *options,
+                           wh_history_cb *cb,
+                           void *user)
+{
+    if (!sub)
+        return WH_EINVAL;
+    call_callback all = {.history = cb};
+    return call_history(sub->client, sub, sub->channel, history, options, all, user);
+}
+
+enum wh_err wh_sub_presence(struct wh_sub *sub,
+                            const struct wh_call_options *options,
+                            wh_presence_cb *cb,
+                            void *user)
+{
+    if (!sub)
+        return WH_EINVAL;
+    struct call_request request = {.kind = PENDING_PRESENCE, .sub = sub, .channel = sub->channel};
+    return call_async(sub->client, &request, options, (call_callback){.presence = cb}, user);
+}
+
+enum wh_err wh_sub_presence_stats(struct wh_sub *sub,
+                                  const struct wh_call_options *options,
+                                  wh_presence_stats_cb *cb,
+                                  void *user)
+{
+    if (!sub)
+        return WH_EINVAL;
+    struct call_request request = {
+        .kind = PENDING_PRESENCE_STATS, .sub = sub, .channel = sub->channel};
+    call_callback all = {.presence_stats = cb};
+    return call_async(sub->client, &request, options, all, user);
+}
+
+void wh_call_cancel(struct wh_call *handle)
+{
+    struct call *call = (struct call *)handle;
+    if (!call || client_is_forked(call->client))
+        return;
+    struct wh_client *client = call->client;
+    engine_cancel(client_lock(client), call);
+    client_unlock(client);
+}
+
+void wh_call_free(struct wh_call *handle)
+{
+    struct call *call = (struct call *)handle;
+    if (!call || client_is_forked(call->client))
+        return;
+    struct wh_client *client = call->client;
+    call_unref(call);
+    client_unref(client);
+}
+
+/* ---- synchronous ----------------------------------------------------------------------------- */
+
+struct result {
+    struct wh_result public;
+    struct message *message;
+};
+
+struct sync_wait {
+    pthread_cond_t cond;
+    bool is_done;
+    struct result *result; /* made before, so that the answer cannot fail */
+    struct wh_error error; /* err WH_OK = success */
+};
+
+static void on_completion(void *waiter, const struct call_outcome *outcome)
+{
+    struct sync_wait *wait = (struct sync_wait *)waiter;
+    if (outcome->error) {
+        wait->error = *outcome->error;
+    } else {
+        struct result *result = wait->result;
+        result->public.data = outcome->data;
+        result->public.history = outcome->history;
+        result->public.presence = outcome->presence;
+        result->public.stats = outcome->stats;
+        result->message = outcome->message ? message_ref(outcome->message) : NULL;
+    }
+    wait->is_done = true;
+    pthread_cond_signal(&wait->cond);
+}
+
+void wh_result_free(struct wh_result *result)
+{
+    if (!result)
+        return;
+    struct result *whole = WH_CONTAINER_OF(result, struct result, public);
+    message_unref(whole->message);
+    wh_free(whole);
+}
+
+static enum wh_err wait_for_answer(struct wh_client *client,
+                                   const struct call_request *request,
+                                   struct call *call,
+                                   struct sync_wait *wait)
+{
+    struct engine *engine = client_lock(client);
+    enum wh_err err = engine_call(engine, request, call);
+    if (err == WH_OK)
+        client->waiting_calls++;
+    client_unlock(client);
+    if (err != WH_OK)
+        return err;
+    pthread_mutex_lock(&client->lock);
+    (void)client_wait_for(client, &wait->cond, &wait->is_done, UINT64_MAX);
+    client->waiting_calls--;
+    client_unlock(client);
+    return wait->error.err;
+}
+
+static enum wh_err call_waiting(struct wh_client *client,
+                                const struct call_request *request,
+                                struct sync_wait *wait)
+{
+    enum wh_err err = client_check(client);
+    if (err == WH_OK)
+        err = client_may_wait(client);
+    if (err != WH_OK)
+        return err;
+    struct call *call = call_new(client);
+    wait->result = wh_calloc(1, sizeof *wait->result);
+    if (call && wait->result && shell_cond_init(&wait->cond) == 0) {
+        call->kind = request->kind;
+        call->completion = on_completion;
+        call->user = wait;
+        client_ref(client);
+        err = wait_for_answer(client, request, call, wait);
+        client_unref(client);
+        pthread_cond_destroy(&wait->cond);
+    } else {
+        err = WH_ENOMEM;
+    }
+    call_unref(call);
+    return err;
+}
+
+static enum wh_err call_sync(struct wh_client *client,
+                             const struct call_request *request,
+                             struct wh_result **out_result,
+                             struct wh_error *detail)
+{
+    struct sync_wait wait = {.is_done = false};
+    enum wh_err err = call_waiting(client, request, &wait);
+    struct wh_result *result = wait.result ? &wait.result->public : NULL;
+    if (err != WH_OK) {
+        if (wait.error.err != WH_OK && detail)
+            *detail = wait.error;
+        else
+            (void)shell_fail(detail, err, "%s", wh_err_text(err));
+        wh_result_free(result);
+        return err;
+    }
+    if (out_result)
+        *out_result = result;
+    else
+        wh_result_free(result);
+    return WH_OK;
+}
+
+enum wh_err wh_client_rpc_sync(struct wh_client *client,
+                               const char *method,
+                               struct wh_data data,
+                               uint32_t timeout_ms,
+                               struct wh_result **out_result,
+                               struct wh_error *detail)
+{
+    if (!method)
+        return shell_fail(detail, WH_EINVAL, "method: is NULL");
+    struct call_request request = {
+        .kind = PENDING_RPC, .channel = method, .data = data, .timeout_ms = timeout_ms};
+    return call_sync(client, &request, out_result, detail);
+}
+
+enum wh_err wh_client_publish_sync(struct wh_client *client,
+                                   const char *channel,
+                                   struct wh_data data,
+                                   uint32_t timeout_ms,
+                                   struct wh_error *detail)
+{
+    if (!channel)
+        return shell_fail(detail, WH_EINVAL, "channel: is NULL");
+    struct call_request request = {
+        .kind = PENDING_PUBLISH, .channel = channel, .data = data, .timeout_ms = timeout_ms};
+    return call_sync(client, &request, NULL, detail);
+}
+
+enum wh_err wh_client_history_sync(struct wh_client *client,
+                                   const char *channel,
+                                   const struct wh_history_options *history,
+                                   uint32_t timeout_ms,
+                                   struct wh_result **out_result,
+                                   struct wh_error *detail)
+{
+    if (!channel)
+        return shell_fail(detail, WH_EINVAL, "channel: is NULL");
+    struct wh_history_options all = WH_HISTORY_OPTIONS_INIT;
+    enum wh_err err = history ? abi_copy(&all, sizeof all, history) : WH_OK;
+    if (err != WH_OK)
+        return shell_fail(detail, err, "history options: %s", wh_err_text(err));
+    struct call_request request = {
+        .kind = PENDING_HISTORY, .channel = channel, .history = &all, .timeout_ms = timeout_ms};
+    return call_sync(client, &request, out_result, detail);
+}
+
+enum wh_err wh_client_presence_sync(struct wh_client *client,
+                                    const char *channel,
+                                    uint32_t timeout_ms,
+                                    struct wh_result **out_result,
+                                    struct wh_error *detail)
+{
+    if (!channel)
+        return shell_fail(detail, WH_EINVAL, "channel: is NULL");
+    struct call_request request = {
+        .kind = PENDING_PRESENCE, .channel = channel, .timeout_ms = timeout_ms};
+    return call_sync(client, &request, out_result, detail);
+}
+
+enum wh_err wh_client_presence_stats_sync(struct wh_client *client,
+                                          const char *channel,
+                                          uint32_t timeout_ms,
+                                          struct wh_result **out_result,
+                                          struct wh_error *detail)
+{
+    if (!channel)
+        return shell_fail(detail, WH_EINVAL, "channel: is NULL");
+    struct call_request request = {
+        .kind = PENDING_PRESENCE_STATS, .channel = channel, .timeout_ms = timeout_ms};
+    return call_sync(client, &request, out_result, detail);
+}
