@@ -1,9 +1,8 @@
-/* Payloads and publications that the program keeps. */
-#include "client-sdk/src/event.h"
+/* Payloads that the program keeps. */
 #include "common/base/alloc.h"
 #include "common/protocol/payload.h"
 
-#include <wirehub/client.h>
+#include <wirehub/data.h>
 
 static enum wh_err own(const void *ptr, size_t len, uint32_t format, struct wh_data *out_copy)
 {
@@ -79,41 +78,4 @@ void wh_data_free(struct wh_data *data)
         return;
     wh_free((void *)(uintptr_t)data->ptr);
     *data = (struct wh_data){NULL, 0, 0, 0};
-}
-
-/*
- * A copy of the struct with a reference to the message: events of client-side subscriptions name a
- * channel that is the subscription's, so the name is copied as well.
- */
-struct kept_publication {
-    struct wh_publication publication;
-    char channel[];
-};
-
-const struct wh_publication *wh_publication_ref(const struct wh_publication *publication)
-{
-    if (!publication)
-        return NULL;
-    size_t size = publication->channel ? strlen(publication->channel) + 1 : 0;
-    struct kept_publication *kept = wh_malloc(sizeof *kept + size);
-    if (!kept)
-        return NULL;
-    kept->publication = *publication;
-    if (size > 0) {
-        memcpy(kept->channel, publication->channel, size);
-        kept->publication.channel = kept->channel;
-    }
-    if (kept->publication.owner)
-        (void)message_ref((struct message *)kept->publication.owner);
-    return &kept->publication;
-}
-
-void wh_publication_unref(const struct wh_publication *publication)
-{
-    if (!publication)
-        return;
-    struct kept_publication *kept =
-        WH_CONTAINER_OF((uintptr_t)publication, struct kept_publication, publication);
-    message_unref((struct message *)kept->publication.owner);
-    wh_free(kept);
 }

@@ -1,0 +1,290 @@
+#include "fake_service.h"
+
+#include "client-sdk/src/service.h"
+#include "client-sdk/src/shell.h"
+#include "common/base/clock.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct transport {
+    struct wh_list link;
+    struct service *service;
+    struct wh_client *client;
+    uint32_t connection;
+    bool is_opening, wants_write, is_open, wants_pong;
+};
+
+struct service {
+    struct service_options options;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool is_woken;
+    struct wh_list transports;
+    struct service_timer *timer;
+    uint64_t due_ms; /* UINT64_MAX = none */
+};
+
+static _Atomic bool is_stalled;
+static _Atomic uint32_t push_count = 1;
+static _Atomic int alive;
+
+void fake_service_stall(bool stalled)
+{
+    atomic_store(&is_stalled, stalled);
+}
+
+void fake_service_pushes(uint32_t count)
+{
+    atomic_store(&push_count, count);
+}
+
+int fake_service_alive(void)
+{
+    return atomic_load(&alive);
+}
+
+enum wh_err service_new(const struct service_options *options,
+                        struct service **out_service,
+                        struct wh_error *detail)
+{
+    (void)detail;
+    struct service *service = calloc(1, sizeof *service);
+    service->options = *options;
+    service->due_ms = UINT64_MAX;
+    pthread_mutex_init(&service->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&service->cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    wh_list_init(&service->transports);
+    atomic_fetch_add(&alive, 1);
+    *out_service = service;
+    return WH_OK;
+}
+
+void service_free(struct service *service, void (*done)(void *user), void *user)
+{
+    pthread_cond_destroy(&service->cond);
+    pthread_mutex_destroy(&service->lock);
+    free(service);
+    atomic_fetch_sub(&alive, 1);
+    if (done)
+        done(user);
+}
+
+void service_wake(struct service *service)
+{
+    pthread_mutex_lock(&service->lock);
+    service->is_woken = true;
+    pthread_cond_signal(&service->cond);
+    pthread_mutex_unlock(&service->lock);
+}
+
+void service_timer_start(struct service *service, struct service_timer *timer, uint64_t delay_ms)
+{
+    service->timer = timer;
+    service->due_ms = wh_clock_monotonic_ms() + delay_ms;
+}
+
+void service_timer_stop(struct service *service, struct service_timer *timer)
+{
+    (void)timer;
+    service->due_ms = UINT64_MAX;
+}
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+static void receive(struct transport *transport, const char *text)
+{
+    struct message *message = message_new(strlen(text), true);
+    memcpy(message->bytes, text, strlen(text));
+    struct engine *engine = client_lock(transport->client);
+    engine_received(engine, transport->connection, message);
+    client_unlock(transport->client);
+}
+
+static void answer_subscribe(struct transport *transport, unsigned id, const char *line)
+{
+    char channel[64] = "", text[256];
+    const char *at = strstr(line, "\"channel\":\"");
+    if (at)
+        sscanf(at, "\"channel\":\"%63[^\"]", channel);
+    snprintf(text, sizeof text, "{\"id\":%u,\"subscribe\":{}}", id);
+    receive(transport, text);
+    for (uint32_t i = 1; i <= atomic_load(&push_count); i++) {
+        snprintf(text, sizeof text, "{\"push\":{\"channel\":\"%s\",\"pub\":{\"data\":{\"n\":%u}}}}",
+                 channel, i);
+        receive(transport, text);
+    }
+}
+
+static void answer(struct transport *transport, const char *line)
+{
+    static const struct {
+        const char *method, *reply;
+    } replies[] = {
+        {"\"connect\":", "\"connect\":{\"client\":\"c1\",\"version\":\"fake\"}"},
+        {"\"unsubscribe\":", "\"unsubscribe\":{}"},
+        {"\"publish\":", "\"publish\":{}"},
+        {"\"rpc\":", "\"rpc\":{\"data\":{\"ok\":true}}"},
+        {"\"history\":",
+         "\"history\":{\"publications\":[{\"data\":1,\"offset\":1}],\"offset\":1,\"epoch\":\"e\"}"},
+        {"\"presence\":",
+         "\"presence\":{\"presence\":{\"c1\":{\"client\":\"c1\",\"user\":\"u\"}}}"},
+        {"\"presence_stats\":", "\"presence_stats\":{\"num_clients\":1,\"num_users\":1}"},
+    };
+    unsigned id = 0;
+    const char *at = strstr(line, "\"id\":");
+    if (!at || sscanf(at, "\"id\":%u", &id) != 1 || strstr(line, "\"silent\""))
+        return;
+    if (strstr(line, "\"subscribe\":")) {
+        answer_subscribe(transport, id, line);
+        return;
+    }
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        char text[256];
+        if (!strstr(line, replies[i].method))
+            continue;
+        snprintf(text, sizeof text, "{\"id\":%u,%s}", id, replies[i].reply);
+        receive(transport, text);
+        return;
+    }
+}
+
+static bool take_frame(struct transport *transport, struct wh_buf *frame)
+{
+    wh_buf_reset(frame);
+    struct engine *engine = client_lock(transport->client);
+    bool has_one = engine_take_frame(engine, frame);
+    client_unlock(transport->client);
+    return has_one;
+}
+
+static void serve(struct transport *transport)
+{
+    if (transport->is_opening) {
+        transport->is_opening = false;
+        transport->is_open = true;
+        struct engine *engine = client_lock(transport->client);
+        engine_opened(engine, transport->connection, WH_ENCODING_JSON);
+        client_unlock(transport->client);
+    }
+    if (transport->wants_pong) {
+        transport->wants_pong = false;
+        struct engine *engine = client_lock(transport->client);
+        engine_pong(engine, transport->connection, 100);
+        client_unlock(transport->client);
+    }
+    if (!transport->wants_write || !transport->is_open || atomic_load(&is_stalled))
+        return;
+    transport->wants_write = false;
+    struct wh_buf frame = {0};
+    while (take_frame(transport, &frame)) {
+        char *rest = NULL;
+        char *line = strtok_r((char *)(uintptr_t)wh_buf_cstr(&frame), "\n", &rest);
+        for (; line; line = strtok_r(NULL, "\n", &rest))
+            answer(transport, line);
+    }
+    wh_buf_deinit(&frame);
+}
+
+static bool has_work(const struct service *service)
+{
+    for (struct wh_list *node = service->transports.next; node != &service->transports;
+         node = node->next) {
+        struct transport *transport = WH_CONTAINER_OF(node, struct transport, link);
+        bool may_write = transport->is_open && !atomic_load(&is_stalled);
+        if (transport->is_opening || transport->wants_pong || (transport->wants_write && may_write))
+            return true;
+    }
+    return false;
+}
+
+static void wait_for_work(struct service *service, uint32_t max_wait_ms)
+{
+    uint64_t now = wh_clock_monotonic_ms();
+    uint64_t until = now + max_wait_ms;
+    if (service->due_ms < until)
+        until = service->due_ms;
+    if (has_work(service))
+        until = now;
+    struct timespec deadline = {.tv_sec = (time_t)(until / 1000),
+                                .tv_nsec = (long)(until % 1000) * 1000000};
+    pthread_mutex_lock(&service->lock);
+    while (!service->is_woken) {
+        if (pthread_cond_timedwait(&service->cond, &service->lock, &deadline) != 0)
+            break;
+    }
+    service->is_woken = false;
+    pthread_mutex_unlock(&service->lock);
+}
+
+void service_run(struct service *service, uint32_t max_wait_ms)
+{
+    wait_for_work(service, max_wait_ms);
+    if (service->due_ms <= wh_clock_monotonic_ms()) {
+        service->due_ms = UINT64_MAX;
+        service->timer->fn(service->timer);
+    }
+    WH_LIST_EACH(node, &service->transports)
+    serve(WH_CONTAINER_OF(node, struct transport, link));
+    service->options.on_wake(service->options.user);
+}
+
+/* ---- transport ------------------------------------------------------------------------------- */
+
+enum wh_err transport_lws_new(struct service *service,
+                              struct wh_client *client,
+                              struct transport **out_transport)
+{
+    struct transport *transport = calloc(1, sizeof *transport);
+    transport->service = service;
+    transport->client = client;
+    wh_list_push_back(&service->transports, &transport->link);
+    atomic_fetch_add(&alive, 1);
+    *out_transport = transport;
+    return WH_OK;
+}
+
+void transport_lws_free(struct transport *transport)
+{
+    wh_list_remove(&transport->link);
+    free(transport);
+    atomic_fetch_sub(&alive, 1);
+}
+
+static void open_connection(struct transport *transport, const struct engine_action *action)
+{
+    transport->connection = action->connection;
+    transport->is_opening = true;
+    transport->is_open = transport->wants_write = transport->wants_pong = false;
+}
+
+static void close_connection(struct transport *transport, const struct engine_action *action)
+{
+    (void)action;
+    transport->is_open = transport->is_opening = transport->wants_write = false;
+}
+
+static void want_write(struct transport *transport)
+{
+    transport->wants_write = true;
+}
+
+static void set_reading(struct transport *transport, bool is_reading)
+{
+    (void)transport;
+    (void)is_reading;
+}
+
+static void send_ping(struct transport *transport)
+{
+    transport->wants_pong = true;
+}
+
+const struct transport_ops transport_lws_ops = {open_connection, close_connection, want_write,
+                                                set_reading, send_ping};

@@ -1,0 +1,23 @@
+/*
+ * The service and transport of client-sdk/src/service.h without sockets: every
+ * connection leads to a tiny server that speaks JSON and says yes to everything.
+ *   connect, subscribe (then a push to the channel), publish, rpc (echoes), history, presence,
+ *   presence_stats: answered at once; rpc "silent" is not answered.
+ * Link it in place of the real one.
+ */
+#ifndef WH_TEST_FAKE_SERVICE_H
+#define WH_TEST_FAKE_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* From now on connections open but nothing is read or answered on them. */
+void fake_service_stall(bool is_stalled);
+
+/* So many pushes follow each subscribe; 1 at the start. */
+void fake_service_pushes(uint32_t count);
+
+/* Transports and services that live. */
+int fake_service_alive(void);
+
+#endif

@@ -1,0 +1,434 @@
+/* Runtimes, lives and callbacks against a server without sockets (fake_service.h). */
+#include "fake_service.h"
+
+#include <wirehub/wirehub.h>
+
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* One run: a client, a subscription, and what its callbacks do. */
+struct run {
+    enum wh_mode mode;
+    struct wh_client *client;
+    struct wh_sub *sub;
+    const char *in;            /* the callback in which … */
+    void (*act)(struct run *); /* … this is called, once */
+    _Atomic bool has_acted, is_freed;
+    _Atomic int inside, user_frees, sub_user_frees, call_user_frees, publications;
+};
+
+static void enter(struct run *run, const char *name)
+{
+    assert_int_equal(atomic_fetch_add(&run->inside, 1), 0); /* serial */
+    assert_false(atomic_load(&run->is_freed));
+    if (run->in && strcmp(run->in, name) == 0 && !atomic_exchange(&run->has_acted, true))
+        run->act(run);
+    atomic_fetch_sub(&run->inside, 1);
+}
+
+static void on_connecting(struct wh_client *c, const struct wh_transition *w, void *user)
+{
+    (void)c, (void)w;
+    enter(user, "connecting");
+}
+static void on_connected(struct wh_client *c, const struct wh_connected *w, void *user)
+{
+    (void)c, (void)w;
+    enter(user, "connected");
+}
+static void on_disconnected(struct wh_client *c, const struct wh_transition *w, void *user)
+{
+    (void)c, (void)w;
+    enter(user, "disconnected");
+}
+static void on_subscribing(struct wh_sub *s, const struct wh_transition *w, void *user)
+{
+    (void)s, (void)w;
+    enter(user, "subscribing");
+}
+static void on_subscribed(struct wh_sub *s, const struct wh_subscribed *w, void *user)
+{
+    (void)s, (void)w;
+    enter(user, "subscribed");
+}
+static void on_unsubscribed(struct wh_sub *s, const struct wh_transition *w, void *user)
+{
+    (void)s, (void)w;
+    enter(user, "unsubscribed");
+}
+static void on_publication(struct wh_sub *s, const struct wh_publication *p, void *user)
+{
+    (void)s;
+    struct run *run = user;
+    const struct wh_publication *kept = wh_publication_ref(p);
+    assert_string_equal(kept->channel, p->channel);
+    wh_publication_unref(kept);
+    atomic_fetch_add(&run->publications, 1);
+    enter(user, "publication");
+}
+static void on_rpc(struct wh_client *c,
+                   const struct wh_error *e,
+                   const struct wh_data *d,
+                   void *user)
+{
+    (void)c, (void)e, (void)d;
+    enter(user, "rpc");
+}
+static void on_user_free(void *user)
+{
+    atomic_fetch_add(&((struct run *)user)->user_frees, 1);
+}
+static void on_sub_user_free(void *user)
+{
+    atomic_fetch_add(&((struct run *)user)->sub_user_frees, 1);
+}
+static void on_call_user_free(void *user)
+{
+    atomic_fetch_add(&((struct run *)user)->call_user_frees, 1);
+}
+
+static void nothing_done(struct wh_client *c, const struct wh_error *e, void *user)
+{
+    (void)c, (void)e, (void)user;
+}
+
+/* ---- what is done inside a callback ---- */
+
+static void do_connect(struct run *run)
+{
+    assert_int_equal(wh_client_connect(run->client), WH_OK);
+}
+static void do_connect_wait(struct run *run)
+{
+    enum wh_err err = wh_client_connect_wait(run->client, 5000, NULL);
+    assert_true(err == WH_OK || err == WH_ECLOSED);
+}
+static void do_disconnect(struct run *run)
+{
+    assert_int_equal(wh_client_disconnect(run->client), WH_OK);
+}
+static void do_reconnect_now(struct run *run)
+{
+    assert_int_equal(wh_client_reconnect_now(run->client), WH_OK);
+}
+static void do_set_token(struct run *run)
+{
+    assert_int_equal(wh_client_set_token(run->client, "t"), WH_OK);
+}
+static void do_batch(struct run *run)
+{
+    wh_client_batch_begin(run->client);
+    wh_client_batch_end(run->client);
+}
+static void do_questions(struct run *run)
+{
+    struct wh_client_stats stats = {.size = sizeof stats};
+    wh_client_stats(run->client, &stats);
+    (void)wh_client_state(run->client);
+    (void)wh_client_fd(run->client);
+    assert_ptr_equal(wh_client_user(run->client), run);
+    assert_ptr_equal(wh_client_sub(run->client, "news"), run->sub);
+    (void)wh_sub_state(run->sub);
+    (void)wh_sub_position(run->sub, NULL, NULL, 0);
+}
+static void do_dispatch(struct run *run)
+{
+    assert_int_equal(wh_client_dispatch(run->client, 0), 0);
+}
+static void do_rpc_sync(struct run *run)
+{
+    struct wh_result *result = NULL;
+    if (wh_client_rpc_sync(run->client, "echo", wh_json("1"), 0, &result, NULL) == WH_OK)
+        assert_non_null(result->data.ptr);
+    wh_result_free(result);
+}
+static void do_other_sync(struct run *run)
+{
+    struct wh_result *result = NULL;
+    (void)wh_client_publish_sync(run->client, "news", wh_json("1"), 0, NULL);
+    if (wh_client_history_sync(run->client, "news", NULL, 0, &result, NULL) == WH_OK)
+        assert_int_equal(result->history.count, 1);
+    wh_result_free(result);
+    (void)wh_client_presence_sync(run->client, "news", 0, NULL, NULL);
+    (void)wh_client_presence_stats_sync(run->client, "news", 0, NULL, NULL);
+}
+static void do_calls(struct run *run)
+{
+    (void)wh_client_publish(run->client, "news", wh_json("1"), NULL, nothing_done, NULL);
+    (void)wh_client_send(run->client, wh_json("1"));
+    (void)wh_client_ping(run->client, NULL, nothing_done, NULL);
+    (void)wh_sub_publish(run->sub, wh_json("1"), NULL, nothing_done, NULL);
+    (void)wh_sub_history(run->sub, NULL, NULL, NULL, NULL);
+    (void)wh_sub_presence(run->sub, NULL, NULL, NULL);
+    (void)wh_sub_presence_stats(run->sub, NULL, NULL, NULL);
+}
+static void do_cancel(struct run *run)
+{
+    struct wh_call *call = NULL;
+    struct wh_call_options options = WH_CALL_OPTIONS_INIT;
+    options.out_call = &call;
+    (void)wh_client_rpc(run->client, "silent", wh_json("1"), &options, NULL, NULL);
+    wh_call_cancel(call);
+    wh_call_free(call);
+}
+static void do_sub_new(struct run *run)
+{
+    struct wh_sub *sub = NULL;
+    assert_int_equal(wh_sub_new(run->client, "news", NULL, &sub, NULL), WH_EDUPLICATE);
+    assert_int_equal(wh_sub_new(run->client, "other", NULL, &sub, NULL), WH_OK);
+    wh_sub_free(sub);
+}
+static void do_subscribe(struct run *run)
+{
+    assert_int_equal(wh_sub_subscribe(run->sub), WH_OK);
+}
+static void do_unsubscribe(struct run *run)
+{
+    assert_int_equal(wh_sub_unsubscribe(run->sub), WH_OK);
+}
+static void do_sub_free(struct run *run)
+{
+    wh_sub_free(run->sub);
+    run->sub = NULL;
+}
+static void do_free(struct run *run)
+{
+    wh_client_free(run->client);
+    run->client = NULL;
+}
+static void do_close(struct run *run)
+{
+    wh_client_close(run->client, NULL, NULL);
+    run->client = NULL;
+}
+
+static const struct {
+    const char *name;
+    void (*act)(struct run *);
+} acts[] = {
+    {"connect", do_connect},
+    {"connect_wait", do_connect_wait},
+    {"disconnect", do_disconnect},
+    {"reconnect_now", do_reconnect_now},
+    {"set_token", do_set_token},
+    {"batch", do_batch},
+    {"questions", do_questions},
+    {"dispatch", do_dispatch},
+    {"rpc_sync", do_rpc_sync},
+    {"other_sync", do_other_sync},
+    {"calls", do_calls},
+    {"cancel", do_cancel},
+    {"sub_new", do_sub_new},
+    {"subscribe", do_subscribe},
+    {"unsubscribe", do_unsubscribe},
+    {"sub_free", do_sub_free},
+    {"free", do_free},
+    {"close", do_close},
+};
+
+static const char *const callbacks[] = {"connecting", "connected",    "disconnected", "subscribing",
+                                        "subscribed", "unsubscribed", "publication",  "rpc"};
+
+/* ---- the run ---- */
+
+static void make(struct run *run, struct wh_runtime *runtime)
+{
+    static const struct wh_client_events events = {
+        WH_CLIENT_EVENTS_INIT, .connecting = on_connecting, .connected = on_connected,
+        .disconnected = on_disconnected};
+    static const struct wh_sub_events sub_events = {
+        WH_SUB_EVENTS_INIT, .subscribing = on_subscribing, .subscribed = on_subscribed,
+        .unsubscribed = on_unsubscribed, .publication = on_publication};
+    struct wh_client_options options = WH_CLIENT_OPTIONS_INIT;
+    options.url = "ws://localhost/connection/websocket";
+    options.events = &events;
+    options.user = run;
+    options.user_free = on_user_free;
+    options.runtime = runtime;
+    struct wh_error error;
+    assert_int_equal(wh_client_new(&options, &run->client, &error), WH_OK);
+    struct wh_sub_options sub_options = WH_SUB_OPTIONS_INIT;
+    sub_options.events = &sub_events;
+    sub_options.user = run;
+    sub_options.user_free = on_sub_user_free;
+    assert_int_equal(wh_sub_new(run->client, "news", &sub_options, &run->sub, &error), WH_OK);
+}
+
+/* The program of every run: until the callback has come, or the user is free. */
+static bool is_over(struct run *run)
+{
+    return atomic_load(&run->has_acted);
+}
+
+static void turn(struct run *run, struct wh_client *client)
+{
+    if (run->mode != WH_MODE_DISPATCH) {
+        (void)poll(NULL, 0, 1);
+        return;
+    }
+    struct pollfd fd = {.fd = wh_client_fd(client), .events = POLLIN};
+    if (poll(&fd, 1, 1) > 0)
+        (void)wh_client_dispatch(client, 0);
+}
+
+static void drive_run(struct run *run)
+{
+    struct wh_client *client = run->client;
+    struct wh_sub *sub = run->sub;
+    struct wh_call_options call = WH_CALL_OPTIONS_INIT;
+    call.user_free = on_call_user_free;
+    int calls = 0;
+    assert_int_equal(wh_sub_subscribe(sub), WH_OK);
+    /* These come by the way there, … */
+    bool ends_here = strcmp(run->in, "disconnected") == 0 || strcmp(run->in, "unsubscribed") == 0;
+    assert_int_equal(wh_client_connect(client), WH_OK);
+    if (strcmp(run->in, "rpc") == 0)
+        calls += wh_client_rpc(client, "echo", wh_json("1"), &call, on_rpc, run) == WH_OK;
+    while (ends_here ? atomic_load(&run->publications) == 0 : !is_over(run))
+        turn(run, client);
+    /* … these by the way back. */
+    if (strcmp(run->in, "unsubscribed") == 0)
+        (void)wh_sub_unsubscribe(sub);
+    if (strcmp(run->in, "disconnected") == 0)
+        (void)wh_client_disconnect(client);
+    while (!is_over(run))
+        turn(run, client);
+    while (!atomic_load(&run->user_frees) && !run->client)
+        turn(run, client);
+    if (run->client)
+        wh_client_free(run->client);
+    atomic_store(&run->is_freed, true);
+    while (!atomic_load(&run->user_frees))
+        (void)poll(NULL, 0, 1);
+    assert_int_equal(atomic_load(&run->user_frees), 1);
+    assert_int_equal(atomic_load(&run->sub_user_frees), 1);
+    assert_int_equal(atomic_load(&run->call_user_frees), calls);
+}
+
+static void run_matrix(enum wh_mode mode)
+{
+    for (size_t i = 0; i < sizeof callbacks / sizeof *callbacks; i++) {
+        for (size_t j = 0; j < sizeof acts / sizeof *acts; j++) {
+            struct wh_runtime_options options = WH_RUNTIME_OPTIONS_INIT;
+            options.mode = mode;
+            struct wh_runtime *runtime = NULL;
+            assert_int_equal(wh_runtime_new(&options, &runtime, NULL), WH_OK);
+            print_message("%s inside %s\n", acts[j].name, callbacks[i]);
+            struct run *run = calloc(1, sizeof *run);
+            run->mode = mode;
+            run->in = callbacks[i];
+            run->act = acts[j].act;
+            make(run, runtime);
+            drive_run(run);
+            wh_runtime_free(runtime);
+            free(run);
+        }
+    }
+    while (fake_service_alive() > 0)
+        (void)poll(NULL, 0, 1);
+}
+
+static void any_function_may_be_called_in_any_callback_threaded(void **state)
+{
+    (void)state;
+    run_matrix(WH_MODE_THREADED);
+}
+
+static void any_function_may_be_called_in_any_callback_dispatch(void **state)
+{
+    (void)state;
+    run_matrix(WH_MODE_DISPATCH);
+}
+
+static void a_stalled_peer_does_not_hold_up_free(void **state)
+{
+    (void)state;
+    fake_service_stall(true);
+    struct run run = {.mode = WH_MODE_THREADED};
+    make(&run, NULL);
+    assert_int_equal(wh_client_connect(run.client), WH_OK);
+    struct wh_error error;
+    assert_int_equal(wh_client_connect_wait(run.client, 20, &error), WH_ETIMEOUT);
+    wh_client_free(run.client);
+    fake_service_stall(false);
+    assert_int_equal(atomic_load(&run.user_frees), 1);
+    assert_int_equal(fake_service_alive(), 0); /* the shared runtime went with its last client */
+}
+
+static void events_come_in_order_and_all_of_them(void **state)
+{
+    (void)state;
+    fake_service_pushes(5000);
+    struct run run = {.mode = WH_MODE_THREADED};
+    make(&run, NULL);
+    assert_int_equal(wh_sub_subscribe(run.sub), WH_OK);
+    assert_int_equal(wh_client_connect_wait(run.client, 5000, NULL), WH_OK);
+    while (atomic_load(&run.publications) < 5000)
+        (void)poll(NULL, 0, 1);
+    wh_client_free(run.client);
+    fake_service_pushes(1);
+    assert_int_equal(atomic_load(&run.publications), 5000);
+}
+
+static void a_forked_child_is_told_so(void **state)
+{
+    (void)state;
+    struct run run = {.mode = WH_MODE_THREADED};
+    make(&run, NULL);
+    assert_int_equal(wh_client_connect_wait(run.client, 5000, NULL), WH_OK);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool is_told =
+            wh_client_connect(run.client) == WH_EFORKED &&
+            wh_sub_subscribe(run.sub) == WH_EFORKED &&
+            wh_client_rpc_sync(run.client, "a", wh_json("1"), 0, NULL, NULL) == WH_EFORKED;
+        wh_client_free(run.client);
+        _exit(is_told ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    wh_client_free(run.client);
+}
+
+static void a_pumped_loop_has_no_threads(void **state)
+{
+    (void)state;
+    struct wh_runtime_options options = WH_RUNTIME_OPTIONS_INIT;
+    options.mode = WH_MODE_LOOP;
+    struct wh_runtime *runtime = NULL;
+    assert_int_equal(wh_runtime_new(&options, &runtime, NULL), WH_OK);
+    struct run run = {.mode = WH_MODE_LOOP};
+    make(&run, runtime);
+    assert_int_equal(wh_sub_subscribe(run.sub), WH_OK);
+    assert_int_equal(wh_client_connect_wait(run.client, 5000, NULL), WH_OK);
+    while (atomic_load(&run.publications) == 0)
+        assert_int_equal(wh_runtime_run_once(runtime, 10), WH_OK);
+    do_rpc_sync(&run);
+    wh_client_free(run.client);
+    assert_int_equal(atomic_load(&run.user_frees), 1);
+    wh_runtime_free(runtime);
+    assert_int_equal(fake_service_alive(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stalled_peer_does_not_hold_up_free),
+        cmocka_unit_test(events_come_in_order_and_all_of_them),
+        cmocka_unit_test(a_pumped_loop_has_no_threads),
+        cmocka_unit_test(a_forked_child_is_told_so),
+        cmocka_unit_test(any_function_may_be_called_in_any_callback_threaded),
+        cmocka_unit_test(any_function_may_be_called_in_any_callback_dispatch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
