@@ -6,6 +6,8 @@ target_compile_options(wh_flags INTERFACE
 if(WH_WERROR)
   target_compile_options(wh_flags INTERFACE -Werror)
 endif()
+# The client library shows its users what is marked WH_API and nothing else.
+target_compile_options(wh_flags INTERFACE -fvisibility=hidden)
 target_compile_definitions(wh_flags INTERFACE _GNU_SOURCE)
 # The SDK's public headers are ours too: errors and encodings are defined there, once.
 target_include_directories(wh_flags INTERFACE ${CMAKE_SOURCE_DIR}

@@ -35,6 +35,7 @@ packages() {
     bench) echo nats-server libnats-dev ;;
     browser) echo chromium ;;
     fuzz) echo clang libclang-rt-dev ;;
+    package) echo dpkg-dev lintian mmdebstrap gzip fakeroot ;;
     lint) echo clang clang-format clang-tidy shellcheck python3 ;;
     *) die "no package group $1" ;;
     esac
