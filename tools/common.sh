@@ -31,7 +31,8 @@ packages() {
     run) echo redis-server redis-tools postgresql curl ;;
     node) command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm ca-certificates ;;
     tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-pytest-xdist python3-msgpack \
-        python3-redis python3-jsonschema openssl ;;
+        python3-redis python3-jsonschema openssl \
+        g++ abigail-tools libglib2.0-dev libevent-dev mandoc valgrind ;;
     bench) echo nats-server libnats-dev ;;
     browser) echo chromium ;;
     fuzz) echo clang libclang-rt-dev ;;
