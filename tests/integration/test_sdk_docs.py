@@ -71,3 +71,55 @@ def test_the_short_program_is_the_example():
     (first,) = [code for _, code in SNIPPETS if "pause();" in code]
     strip = lambda text: re.sub(r"\s+", "", re.sub(r"/\*.*?\*/", "", text, flags=re.S))
     assert strip(first) == strip((ROOT / "client-sdk/examples/hello.c").read_text())
+
+
+MANUALS = sorted((ROOT / "client-sdk/man").glob("*.[13]"))
+
+
+@pytest.mark.parametrize("manual", MANUALS, ids=lambda path: path.name)
+def test_the_manual_is_clean(manual):
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", manual], capture_output=True,
+                          text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def squeezed(text):
+    text = re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"\s*([(),*])\s*", r"\1", text)
+
+
+def declared():
+    """Name → prototype, of everything that the headers offer."""
+    found = {}
+    for header in sorted((ROOT / "client-sdk/include/wirehub").glob("*.h*")):
+        text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)
+        for prototype in re.findall(r"WH_API ([^;{]*\))\s*;", text):
+            found[re.search(r"\b(wh_\w+)\s*\(", prototype)[1]] = squeezed(prototype)
+        for prototype in re.findall(r"static inline ([^;{]*?\))\s*\{", text):
+            name = re.search(r"\b(wh_\w+)\s*\(", prototype)[1]
+            if header.name not in ("uv.h", "glib.h", "libevent.h"): # these explain themselves
+                found[name] = squeezed(prototype)
+    return found
+
+
+def documented():
+    found = {}
+    for manual in MANUALS:
+        synopsis = manual.read_text().partition(".Sh DESCRIPTION")[0]
+        for kind, name, arguments in re.findall(r'^\.Ft (.*)\n\.Fn (\w+) (.*)$', synopsis, flags=re.M):
+            listed = re.findall(r'"(.*?)"|(\S+)', arguments)
+            text = f'{kind.strip(chr(34))} {name}({", ".join(a or b for a, b in listed)})'
+            assert name not in found, f"{name} has two pages"
+            found[name] = squeezed(text)
+    return found
+
+
+def test_every_function_has_one_page_with_its_true_prototype():
+    assert documented() == declared()
+
+
+def test_the_manual_of_errors_names_all_of_them():
+    header = (ROOT / "client-sdk/include/wirehub/error.h").read_text()
+    page = (ROOT / "client-sdk/man/wh_error.3").read_text()
+    assert re.findall(r"^\.It Er (\w+)\n(.*)$", page, flags=re.M) == \
+        re.findall(r'X\((WH_E\w+), \d+, "(.*?)"\)', header)
