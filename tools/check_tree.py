@@ -13,7 +13,7 @@ FUNCTION_LINES_MAX = 100
 # header pattern → files that may include it.  The CMake targets keep the layers apart for linking;
 # Debian puts every header into /usr/include, so including needs this table.
 HEADERS = {
-    r"libwebsockets\.h": r"hub/server\w*\.[ch]$|client-sdk/src/transport_lws\.c$",
+    r"libwebsockets\.h": r"hub/server\w*\.[ch]$|client-sdk/src/(transport_lws\.c|service_lws\.[ch])$",
     r"jwt\.h": r"hub/(auth|token)\w*\.[ch]$|services/user/token\.c$|tests/unit/services/user/",
     r"crypt\.h": r"services/user/password\.c$",
     r"yaml\.h": r"common/config/yaml\.c$",
@@ -24,6 +24,7 @@ HEADERS = {
     r"jansson\.h": r"hub/config\w*\.[ch]$|hub/(auth|token)\w*\.[ch]$|tests/",
     r"(postgresql/)?libpq.*": r"services/",
     r"microhttpd\.h": r"services/core/http\.c$",
+    r"openssl/(ssl|x509v3)\.h": r"client-sdk/src/tls\.c$|tests/",
     r"client-sdk/src/.*": r"client-sdk/src/|tests/(unit|fuzz|support)/",
     r"hub/.*": r"hub/|tests/",
     r"services/.*": r"services/|tests/",
