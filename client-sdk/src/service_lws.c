@@ -278,8 +278,8 @@ static struct lws_context *create_context(struct service *service,
         .port = CONTEXT_PORT_NO_LISTEN,
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-        .gid = (gid_t)-1,
-        .uid = (uid_t)-1,
+        .gid = -1,
+        .uid = -1,
         .user = service,
         .timeout_secs = 3600, /* ours are shorter */
         .pt_serv_buf_size = SERVICE_BUFFER_BYTES,
