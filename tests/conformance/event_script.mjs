@@ -8,8 +8,10 @@
 // out; unknown members are ignored.  "client" is a name that the script gave it.
 //
 //   {"do":"client","client":"a","url":"ws://…","encoding":"json"|"protobuf"|"msgpack",
-//    "token":T,"tokens":[…],"data":D,"timeout_ms":N,"min_reconnect_ms":N,"max_reconnect_ms":N,
-//    "max_server_ping_delay_ms":N}                     makes a client, does not connect it
+//    "token":T,"tokens":[…],"data":D,"timeout_ms":N,"connect_timeout_ms":N,
+//    "min_reconnect_ms":N,"max_reconnect_ms":N,"max_server_ping_delay_ms":N}
+//                                                      makes a client, does not connect it (here
+//                                                      timeout_ms is for connecting too)
 //   {"do":"connect"} {"do":"disconnect"}
 //   {"do":"subscription","channel":C,"token":T,"tokens":[…],"recoverable":B,"positioned":B,
 //    "join_leave":B,"since":{"offset":N,"epoch":E},"data":D,"min_resubscribe_ms":N,
@@ -32,7 +34,7 @@
 // "data"); no times, no client ids, no epochs.  "client" is always there.
 //
 //   {"event":"connecting","code":N,"reason":S}         {"event":"connected","data":D}
-//   {"event":"disconnected","code":N,"reason":S}       {"event":"error","code":N}
+//   {"event":"disconnected","code":N,"reason":S}       {"event":"error","code":N,"text":S}
 //   {"event":"message","data":D}                       {"event":"get_token"} (+ "channel")
 //   {"event":"subscribing","channel":C,"code":N,"reason":S}
 //   {"event":"subscribed","channel":C,"recoverable":B,"positioned":B,"was_recovering":B,
@@ -42,7 +44,8 @@
 //                                                      "offset" when it is not 0, "user" when a
 //                                                      client published it
 //   {"event":"join","channel":C,"user":S}              {"event":"leave","channel":C,"user":S}
-//   {"event":"error","channel":C,"code":N}             of a subscription
+//   {"event":"error","channel":C,"code":N,"text":S}    of a subscription; "text" is for people and
+//                                                      is not compared
 //   server_subscribing, server_subscribed, server_unsubscribed, server_publication, server_join,
 //   server_leave                                       as above, of server-side subscriptions;
 //                                                      _subscribing and _unsubscribed have no code
@@ -68,6 +71,9 @@ import WebSocket from 'ws';
 
 const clients = new Map();
 let isEnding = false;
+
+// centrifuge-js lets some failures of its own end as unhandled rejections; a browser goes on then.
+process.on('unhandledRejection', () => {});
 
 function print(line) {
   if (!isEnding) process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -126,7 +132,7 @@ function makeClient(command) {
   client.on('connecting', ({ code, reason }) => emit('connecting', { code, reason }));
   client.on('connected', ({ data }) => emit('connected', {}, data));
   client.on('disconnected', ({ code, reason }) => emit('disconnected', { code, reason }));
-  client.on('error', ({ error }) => emit('error', { code: error.code }));
+  client.on('error', ({ error }) => emit('error', { code: error.code, text: error.message }));
   client.on('message', ({ data }) => emit('message', {}, data));
   observe(client, emit, 'server_');
   clients.set(name, { client, codec, emit });
@@ -169,7 +175,8 @@ function makeSubscription({ client, codec, emit }, command) {
     maxResubscribeDelay: command.max_resubscribe_ms,
   }));
   observe(subscription, emit, '');
-  subscription.on('error', ({ error }) => emit('error', { channel, code: error.code }));
+  subscription.on('error', ({ error }) =>
+    emit('error', { channel, code: error.code, text: error.message }));
 }
 
 function subscriptionOf({ client }, channel) {
@@ -225,9 +232,11 @@ function execute(command) {
   return VERBS[command.do](entry, command);
 }
 
+// Servers that do not answer a close frame are not waited for.
 function end() {
   isEnding = true;
   for (const { client } of clients.values()) client.disconnect();
+  process.stdout.write('', () => process.exit());
 }
 
 for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -90,10 +90,13 @@ class Program:
             self.seen.append(line)
         return line
 
-    def command(self, command):
-        """Sent, and done when this returns."""
+    def send(self, command):
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
+
+    def command(self, command):
+        """Sent, and done when this returns."""
+        self.send(command)
         while "done" not in self._next(command):
             pass
 
@@ -195,7 +198,7 @@ def normal(seen, with_errors):
     """For each client its events in order, and its replies in the order of the calls."""
     clients = {}
     for line in seen:
-        line = dict(line)
+        line = {key: value for key, value in line.items() if key != "text"}
         own = clients.setdefault(line.pop("client"), {"events": [], "replies": []})
         if "reply" in line:
             own["replies"].append(line)
