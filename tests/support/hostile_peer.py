@@ -99,6 +99,7 @@ class Peer:
         self.codec = Json
         self.connect_result = {"client": "c", "version": "0"}
         self.subscribes = 0
+        self.pending = []
 
     # The upgrade
 
@@ -194,13 +195,16 @@ class Peer:
             self.buffer = b""
 
     def commands(self):
-        """For ever, one after the other.  WebSocket pings are answered."""
+        """For ever, one after the other, whoever asked for the one before: several come in one
+        frame.  WebSocket pings are answered."""
         while True:
+            while self.pending:
+                yield self.pending.pop(0)
             opcode, payload = self.recv_frame()
             if opcode == PING:
                 self.send_frame(PONG, payload)
             elif opcode in (TEXT, BINARY, CONTINUATION):
-                yield from self.codec.decode(payload)
+                self.pending += self.codec.decode(payload)
 
     # The polite server
 
