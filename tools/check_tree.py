@@ -14,7 +14,8 @@ FUNCTION_LINES_MAX = 100
 # Debian puts every header into /usr/include, so including needs this table.
 HEADERS = {
     r"libwebsockets\.h": r"hub/server\w*\.[ch]$|client-sdk/src/(transport_lws\.c|service_lws\.[ch])$",
-    r"jwt\.h": r"hub/(auth|token)\w*\.[ch]$|services/user/token\.c$|tests/unit/services/user/",
+    r"jwt\.h": r"hub/(auth|token)\w*\.[ch]$|services/user/token\.c$|tests/unit/services/user/"
+                 r"|client-sdk/cli/token\w*\.[ch]$",
     r"crypt\.h": r"services/user/password\.c$",
     r"yaml\.h": r"common/config/yaml\.c$",
     r"hiredis/.*|hiredis\.h": r"common/io/|tests/",
@@ -26,6 +27,7 @@ HEADERS = {
     r"microhttpd\.h": r"services/core/http\.c$",
     r"openssl/(ssl|x509v3)\.h": r"client-sdk/src/tls\.c$|tests/",
     r"client-sdk/src/.*": r"client-sdk/src/|tests/(unit|fuzz|support)/",
+    r"client-sdk/cli/.*": r"client-sdk/cli/|tests/(unit|fuzz)/",
     r"hub/.*": r"hub/|tests/",
     r"services/.*": r"services/|tests/",
     r"common/config/.*": r"common/config/|hub/|services/|tests/",
