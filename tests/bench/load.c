@@ -250,7 +250,7 @@ static double per_delivery(const struct load *load, double amount)
 
 static double percentile_us(const struct load *load, double percent)
 {
-    return (double)histogram_percentile(&load->meter.latency_ns, percent) / 1000.0;
+    return (double)wh_histogram_percentile(&load->meter.latency_ns, percent) / 1000.0;
 }
 
 /* The heading is for the eye only and is left out by --no-heading when rows are collected. */

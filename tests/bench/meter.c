@@ -65,7 +65,7 @@ void meter_record(struct meter *meter,
     }
     if (message >= meter->warm_up) {
         meter->delivered++;
-        histogram_record(&meter->latency_ns, now_ns - sent_ns);
+        wh_histogram_record(&meter->latency_ns, now_ns - sent_ns);
     }
 }
 

@@ -9,7 +9,7 @@
 #ifndef BENCH_METER_H
 #define BENCH_METER_H
 
-#include "histogram.h"
+#include "common/base/histogram.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ struct meter {
     uint32_t *receipts; /* per message: how many subscribers have it */
     uint8_t *seen;      /* a row of bits per subscriber */
     uint32_t *next;     /* per subscriber: one past the highest number seen */
-    struct histogram latency_ns;
+    struct wh_histogram latency_ns;
 };
 
 /* False when there is no memory; meter_deinit is due in any case. */

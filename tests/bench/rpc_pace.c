@@ -191,7 +191,7 @@ void pace_end(struct pace *pace, uint64_t id, bool is_good, uint64_t now_ns)
     } else if (pace->phase == PACE_MEASURE) {
         pace->ended++;
         if (*sent_ns >= pace->measure_ns) {
-            histogram_record(&pace->latency_ns, now_ns - *sent_ns);
+            wh_histogram_record(&pace->latency_ns, now_ns - *sent_ns);
         }
     }
     *sent_ns = 0;
@@ -212,8 +212,8 @@ static void write_row(const struct pace *pace, FILE *file)
             options->size, options->connections, pace->ended, seconds,
             (double)pace->ended / seconds);
     fprintf(file, "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"cpu_us\":{\"caller\":%.3f",
-            (double)histogram_percentile(&pace->latency_ns, 50) / 1000,
-            (double)histogram_percentile(&pace->latency_ns, 99) / 1000,
+            (double)wh_histogram_percentile(&pace->latency_ns, 50) / 1000,
+            (double)wh_histogram_percentile(&pace->latency_ns, 99) / 1000,
             (double)pace->latency_ns.max / 1000, pace->own_cpu_us / calls);
     for (uint32_t i = 0; i < options->roles_count; i++) {
         fprintf(file, ",\"%s\":%.3f", options->roles[i].name, pace->cpu_us[i] / calls);

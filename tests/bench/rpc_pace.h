@@ -9,7 +9,7 @@
 #ifndef BENCH_RPC_PACE_H
 #define BENCH_RPC_PACE_H
 
-#include "histogram.h"
+#include "common/base/histogram.h"
 #include "procfs.h"
 
 #include <stdbool.h>
@@ -52,7 +52,7 @@ struct pace {
     double cpu_us[PACE_ROLES_MAX];
     double own_cpu_us;
     uint64_t sent_ns[PACE_RING]; /* 0 = not under way */
-    struct histogram latency_ns;
+    struct wh_histogram latency_ns;
 };
 
 /* Exits with status 2 and a usage text when the command line is wrong. */
