@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/protocol/compose.h"
 #include "common/protocol/copy.h"
+#include "hub/demo.h"
 #include "hub/node.h"
 
 struct member {
@@ -208,6 +209,13 @@ static void on_done(struct rpc_waiter *waiter, const struct rpc_outcome *outcome
     call->done(call, outcome);
 }
 
+static void on_demo_done(void *user, const struct rpc_outcome *outcome)
+{
+    struct gateway_call *call = user;
+    call->demo = NULL;
+    call->done(call, outcome);
+}
+
 static bool is_within_rates(struct node *node,
                             const struct gateway_caller *caller,
                             uint64_t *out_wait_ms)
@@ -239,6 +247,8 @@ enum wh_code gateway_start(struct node *node,
     stamped.timeout_ms = gateway_rules_timeout_ms(node->gateway_rules, request->method);
     if (composition)
         return start_composition(node, composition, &stamped, call);
+    if (demo_has_method(node->demo, request->method))
+        return demo_start(node->demo, &stamped, on_demo_done, call, &call->demo, out_wait_ms);
     call->waiter.done = on_done;
     rpc_start(node->rpc, &stamped, &call->waiter);
     return WH_NO_ERROR;
@@ -248,6 +258,9 @@ void gateway_cancel(struct gateway_call *call)
 {
     struct composed_call *composed = call->composed;
     rpc_cancel(&call->waiter);
+    if (call->demo)
+        demo_cancel(call->demo);
+    call->demo = NULL;
     if (composed == NULL)
         return;
     for (size_t i = 0; i < composed->count; i++)

@@ -24,6 +24,7 @@ enum {
 
 struct node;
 struct composed_call;
+struct demo_call;
 
 /* Who calls.  Borrowed during gateway_start. */
 struct gateway_caller {
@@ -50,6 +51,7 @@ struct gateway_call {
     void (*done)(struct gateway_call *call, const struct rpc_outcome *outcome);
     struct rpc_waiter waiter;       /* ours */
     struct composed_call *composed; /* ours; NULL unless it runs several */
+    struct demo_call *demo;         /* ours; NULL unless this worker answers it */
 };
 
 /*
@@ -61,6 +63,8 @@ struct gateway_call {
  *     WH_ERROR_BAD_REQUEST         the params are not what their kind says, or, of a composition,
  *                                  no object
  *     WH_ERROR_INTERNAL            no memory
+ *
+ * and those of demo_start.
  */
 WH_MUST_CHECK enum wh_code gateway_start(struct node *node,
                                          const struct gateway_caller *caller,

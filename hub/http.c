@@ -4,156 +4,11 @@
  */
 #include "hub/http.h"
 
-#include "common/base/alloc.h"
 #include "hub/api.h"
 #include "hub/http_rpc.h"
 #include "hub/session.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-enum { FILE_BYTES_MAX = 4 * 1024 * 1024, FILE_COUNT_MAX = 64 };
-
-#define DEMO_PREFIX "/demo/"
-
-static const char page_headers[] =
-    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'\r\n"
-    "X-Content-Type-Options: nosniff\r\n"
-    "Referrer-Policy: no-referrer\r\n"
-    "Cache-Control: no-cache\r\n";
-
 static const char no_store[] = "Cache-Control: no-store\r\n";
-
-/* Files */
-
-struct http_file {
-    struct wh_slice path; /* "/demo/app.js", stored behind the struct */
-    const char *content_type;
-    char *bytes;
-    size_t len;
-    struct http_file *next;
-};
-
-struct http_files {
-    struct wh_map by_path;
-    struct http_file *first;
-};
-
-static const char *content_type_of(const char *name)
-{
-    static const struct {
-        const char *ending;
-        const char *type;
-    } types[] = {
-        {".html", "text/html; charset=utf-8"},
-        {".js", "text/javascript; charset=utf-8"},
-        {".css", "text/css; charset=utf-8"},
-        {".svg", "image/svg+xml"},
-        {".png", "image/png"},
-        {".ico", "image/x-icon"},
-    };
-    const char *ending = strrchr(name, '.');
-    for (size_t i = 0; ending && i < sizeof(types) / sizeof(types[0]); i++)
-        if (strcmp(ending, types[i].ending) == 0)
-            return types[i].type;
-    return NULL;
-}
-
-static enum wh_err read_file(int dir_fd, const char *name, struct http_file *file)
-{
-    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    struct stat status;
-    enum wh_err err = WH_EIO;
-    if (fd < 0)
-        return WH_EIO;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= FILE_BYTES_MAX) {
-        size_t size = (size_t)status.st_size;
-        file->bytes = wh_malloc(size + 1);
-        err = file->bytes ? WH_OK : WH_ENOMEM;
-        while (err == WH_OK && file->len < size) {
-            ssize_t got = read(fd, file->bytes + file->len, size - file->len);
-            if (got <= 0)
-                err = WH_EIO;
-            else
-                file->len += (size_t)got;
-        }
-    }
-    close(fd);
-    return err;
-}
-
-static enum wh_err add_file(struct http_files *files, int dir_fd, const char *name)
-{
-    size_t path_len = strlen(DEMO_PREFIX) + strlen(name);
-    struct http_file *file = wh_calloc(1, sizeof(*file) + path_len + 1);
-    if (file == NULL)
-        return WH_ENOMEM;
-    snprintf((char *)(file + 1), path_len + 1, DEMO_PREFIX "%s", name);
-    file->path = wh_slice(file + 1, path_len);
-    file->content_type = content_type_of(name);
-    enum wh_err err = read_file(dir_fd, name, file);
-    if (err == WH_OK)
-        err = wh_map_add(&files->by_path, file->path, file);
-    if (err) {
-        wh_free(file->bytes);
-        wh_free(file);
-        return err;
-    }
-    file->next = files->first;
-    files->first = file;
-    return WH_OK;
-}
-
-/* Folders, links and pipes are passed over: opening a pipe would wait for its other end. */
-static bool is_wanted(int dir_fd, const char *name)
-{
-    struct stat status;
-    return name[0] != '.' && content_type_of(name) != NULL &&
-           fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode);
-}
-
-enum wh_err http_files_load(const char *dir, struct http_files **out_files)
-{
-    DIR *handle = opendir(dir);
-    if (handle == NULL)
-        return errno == ENOENT ? WH_ENOTFOUND : WH_EIO;
-    struct http_files *files = wh_calloc(1, sizeof(*files));
-    enum wh_err err = files ? WH_OK : WH_ENOMEM;
-    struct dirent *entry;
-    while (err == WH_OK && (entry = readdir(handle)) != NULL) {
-        if (!is_wanted(dirfd(handle), entry->d_name))
-            continue;
-        err = files->by_path.count < FILE_COUNT_MAX ? add_file(files, dirfd(handle), entry->d_name)
-                                                    : WH_ELIMIT;
-    }
-    closedir(handle);
-    if (err) {
-        http_files_free(files);
-        return err;
-    }
-    *out_files = files;
-    return WH_OK;
-}
-
-void http_files_free(struct http_files *files)
-{
-    if (files == NULL)
-        return;
-    while (files->first) {
-        struct http_file *file = files->first;
-        files->first = file->next;
-        wh_free(file->bytes);
-        wh_free(file);
-    }
-    wh_map_deinit(&files->by_path);
-    wh_free(files);
-}
 
 /* Statuses */
 
@@ -166,6 +21,7 @@ const char *http_reason_phrase(unsigned status)
         {200, "OK"},
         {204, "No Content"},
         {302, "Found"},
+        {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {402, "Payment Required"},
@@ -245,27 +101,6 @@ static const struct route routes[] = {
     {"/readyz", handle_readyz},
     {"/metrics", handle_metrics},
 };
-
-static bool handle_files(const struct http_files *files,
-                         struct wh_slice path,
-                         struct http_response *response)
-{
-    if (wh_slice_equal_str(path, "/") || wh_slice_equal_str(path, "/demo")) {
-        respond_text(response, 302, "the demo is at /demo/\n");
-        response->headers = "Location: /demo/\r\nCache-Control: no-store\r\n";
-        return true;
-    }
-    if (wh_slice_equal_str(path, DEMO_PREFIX))
-        path = WH_SLICE_LITERAL(DEMO_PREFIX "index.html");
-    const struct http_file *file = wh_map_get(&files->by_path, path);
-    if (file == NULL)
-        return false;
-    response->status = 200;
-    response->content_type = file->content_type;
-    response->headers = page_headers;
-    response->body = wh_slice(file->bytes, file->len);
-    return true;
-}
 
 bool http_takes_body(const struct http_request *request)
 {
@@ -357,7 +192,7 @@ void http_handle(struct node *node,
         response->headers = "Upgrade: websocket\r\nConnection: Upgrade\r\n";
         return;
     }
-    if (files && handle_files(files, request->path, response))
+    if (files && http_files_answer(files, request, response))
         return;
     respond_text(response, 404, "not found\n");
 }

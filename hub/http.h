@@ -6,6 +6,7 @@
 #define HUB_HTTP_H
 
 #include "common/base/buf.h"
+#include "hub/http_files.h"
 #include "hub/node.h"
 
 enum { HTTP_BODY_BYTES_MAX = 1024 * 1024 }; /* of a request to the server API */
@@ -22,9 +23,11 @@ struct http_request {
     struct wh_slice host;
     struct wh_slice content_type;
     struct wh_slice idempotency_key;
-    struct wh_slice traceparent; /* headers of W3C Trace Context, as they came */
-    struct wh_slice tracestate;  /* wh_trace_state says whether it may go on */
-    const char *peer;            /* address of the client; "" when not known, never NULL */
+    struct wh_slice traceparent;     /* headers of W3C Trace Context, as they came */
+    struct wh_slice tracestate;      /* wh_trace_state says whether it may go on */
+    struct wh_slice accept_encoding; /* of requests without a body */
+    struct wh_slice if_none_match;   /* likewise */
+    const char *peer;                /* address of the client; "" when not known, never NULL */
     struct wh_slice body;
 };
 
@@ -40,13 +43,6 @@ struct http_response {
 
 /* Frees what it owns. */
 void http_response_deinit(struct http_response *response);
-
-/* Files of the demo page, read once at start; nothing is looked up on disk later. */
-struct http_files;
-
-/* Reads the regular files of `dir` (no sub-folders).  WH_ENOTFOUND, WH_EIO, WH_ENOMEM. */
-WH_MUST_CHECK enum wh_err http_files_load(const char *dir, struct http_files **out_files);
-void http_files_free(struct http_files *files);
 
 /*
  * A request whose answer may come later.  Its handler has it from http_start until it calls

@@ -16,6 +16,7 @@
 #include "hub/metrics.h"
 #include "hub/registry.h"
 
+struct demo;
 struct session;
 struct tracing;
 
@@ -47,6 +48,7 @@ struct node {
     struct revocations *revocations;
     struct rates *rates;
     struct tracing *tracing; /* NULL = off */
+    struct demo *demo;       /* NULL = off; whoever made it frees it */
     bool broker_is_up;
     char broker_reason[128]; /* why it is down */
     uint64_t broker_down_since_ms;

@@ -383,6 +383,8 @@ int server_http_request(struct server_http *http, struct lws *wsi, const char *p
     struct http_response response = {0};
     struct wh_arena arena = {0};
     read_origin(wsi, &arena, &request);
+    request.accept_encoding = long_header(wsi, WSI_TOKEN_HTTP_ACCEPT_ENCODING, &arena);
+    request.if_none_match = long_header(wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH, &arena);
     http_handle(http->node, http->files, &request, &response);
     bool has_body = !wh_slice_equal_str(request.method, "HEAD");
     int result = server_http_send(wsi, &response, has_body, keep_alive);

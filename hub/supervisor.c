@@ -62,7 +62,8 @@ struct supervisor {
     struct worker *workers;
     unsigned count;
     struct metrics_shared *metrics_shared;
-    struct metrics *metrics; /* the supervisor's own column */
+    struct metrics *metrics;  /* the supervisor's own column */
+    struct demo_shared *demo; /* NULL = off */
     pid_t pid;
     sigset_t original_mask;
     int signal_fd;
@@ -169,6 +170,8 @@ static bool prepare(struct supervisor *s)
         return false;
     }
     enum wh_err err = metrics_shared_new(s->count, &s->metrics_shared);
+    if (err == WH_OK && s->config->demo.enabled)
+        err = demo_shared_new(&s->demo);
     if (err == WH_OK && !(s->workers = calloc(s->count, sizeof *s->workers)))
         err = WH_ENOMEM;
     if (err != WH_OK) {
@@ -191,6 +194,7 @@ static void teardown(struct supervisor *s)
     free(s->workers);
     config_free(s->reloaded);
     metrics_shared_free(s->metrics_shared);
+    demo_shared_free(s->demo);
     const int fds[] = {s->signal_fd, s->ready_pipe[0], s->ready_pipe[1]};
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)
@@ -241,6 +245,7 @@ _Noreturn static void become_worker(struct supervisor *s, unsigned index)
         .listen_fd_count = s->workers[index].listener.count,
         .metrics = metrics_open(s->metrics_shared, index),
         .metrics_shared = s->metrics_shared,
+        .demo = s->demo,
         .config = s->config,
         .source = s->source,
         .ready_fd = s->ready_pipe[1],
@@ -361,10 +366,12 @@ static void on_unexpected_end(struct supervisor *s, unsigned index, pid_t pid, i
         stop(s, "worker cannot start");
         return;
     }
-    uint64_t delay_ms = restart_delay(worker, lived_ms);
+    bool is_crash = !demo_take_order(s->demo, pid);
+    uint64_t delay_ms = is_crash ? restart_delay(worker, lived_ms) : 0;
     worker->restart_at_ms = now_ms + delay_ms;
     metrics_add(s->metrics, METRIC_WORKER_RESTARTS, 1);
-    wh_log(WH_LOG_ERROR, MODULE, "worker_died",
+    wh_log(is_crash ? WH_LOG_ERROR : WH_LOG_INFO, MODULE,
+           is_crash ? "worker_died" : "worker_killed",
            "index=%u pid=%d signal=%d exit_code=%d lived_ms=%llu restart_in_ms=%llu", index,
            (int)pid, number, exit_code, (unsigned long long)lived_ms, (unsigned long long)delay_ms);
 }

@@ -17,6 +17,7 @@
 #define HUB_SUPERVISOR_H
 
 #include "hub/config.h"
+#include "hub/demo.h"
 #include "hub/metrics.h"
 
 #include <signal.h>
@@ -32,6 +33,7 @@ struct worker_context {
     unsigned listen_fd_count; /* 1 or 2 */
     struct metrics *metrics;  /* its column, already open */
     struct metrics_shared *metrics_shared;
+    struct demo_shared *demo;              /* NULL without demo.enabled */
     const struct config *config;           /* as of now: a replacement gets a reloaded one */
     const struct wh_config_source *source; /* where to load it from again at SIGHUP */
     int ready_fd;                          /* for worker_ready */

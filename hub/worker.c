@@ -12,6 +12,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/log.h"
+#include "hub/demo.h"
 #include "hub/node.h"
 #include "hub/server.h"
 
@@ -52,6 +53,8 @@ static void shut_down(struct worker *worker)
     wh_loop_timer_stop(&worker->loop, &worker->sample);
     node_close(&worker->node, on_node_closed, worker);
     server_close(worker->server);
+    demo_free(worker->node.demo);
+    worker->node.demo = NULL;
 }
 
 static void on_drained(void *user)
@@ -171,6 +174,16 @@ static enum wh_err start(struct worker *worker, struct wh_buf *problem)
                     context->metrics_shared, problem);
     if (err)
         return err;
+    if (context->demo)
+        err = demo_new(&worker->node,
+                       &(struct demo_options){.shared = context->demo,
+                                              .worker = context->index,
+                                              .workers = context->count},
+                       &worker->node.demo);
+    if (err) {
+        wh_buf_printf(problem, "demo: %s", wh_err_text(err));
+        return err;
+    }
     return server_new(&worker->node, context->listen_fds, context->listen_fd_count, &worker->server,
                       problem);
 }

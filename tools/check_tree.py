@@ -21,6 +21,7 @@ HEADERS = {
     r"hiredis/.*|hiredis\.h": r"common/io/|tests/",
     r"curl/.*": r"common/io/",
     r"msgpack(\.h|/.*)": r"common/protocol/|tests/",
+    r"zlib\.h": r"hub/http_files\.c$|tests/",
     r"uv\.h": r"common/io/|hub/|tests/",
     r"jansson\.h": r"hub/config\w*\.[ch]$|hub/(auth|token)\w*\.[ch]$|tests/",
     r"(postgresql/)?libpq.*": r"services/",

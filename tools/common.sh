@@ -27,7 +27,7 @@ packages() {
     case $1 in
     build) echo gcc libc6-dev binutils cmake ninja-build pkg-config libuv1-dev libhiredis-dev \
         libmsgpack-dev libwebsockets-dev libwebsockets-evlib-uv libjwt-dev libyaml-dev libssl-dev \
-        libcurl4-openssl-dev libmicrohttpd-dev libpq-dev libcrypt-dev ;;
+        libcurl4-openssl-dev libmicrohttpd-dev libpq-dev libcrypt-dev zlib1g-dev ;;
     run) echo redis-server redis-tools postgresql curl ;;
     node) command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm ca-certificates ;;
     tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-pytest-xdist python3-msgpack \
