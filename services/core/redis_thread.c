@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/io/redis_script_blocking.h"
+#include "services/core/core.h"
 
 #include <stdio.h>
 
@@ -16,6 +17,14 @@ void svc_redis_init(struct svc_redis *redis,
                                 .settings = settings,
                                 .with_scripts = with_scripts,
                                 .backoff = {.min_ms = BACKOFF_MIN_MS, .max_ms = BACKOFF_MAX_MS}};
+}
+
+void svc_redis_init_job(struct svc_redis *redis,
+                        const char *user_name,
+                        const struct svc_ctx *ctx,
+                        bool with_scripts)
+{
+    svc_redis_init(redis, user_name, ctx->svc->settings, with_scripts);
 }
 
 void svc_redis_deinit(struct svc_redis *redis)

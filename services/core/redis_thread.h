@@ -1,7 +1,7 @@
 /*
- * The Redis connection of a thread of the core (relay, consumer): made when it
- * is needed, with a back-off after failures, scripts loaded by the rule, given
- * up after anything strange.
+ * The Redis connection of a thread of the core (relay, consumer) or of a
+ * service's job: made when it is needed, with a back-off after failures,
+ * scripts loaded by the rule, given up after anything strange.
  */
 #ifndef SERVICES_CORE_REDIS_THREAD_H
 #define SERVICES_CORE_REDIS_THREAD_H
@@ -25,6 +25,13 @@ void svc_redis_init(struct svc_redis *redis,
                     const char *user_name,
                     const struct svc_settings *settings,
                     bool with_scripts);
+
+/* The same for a job: the Redis that the service is configured with. */
+struct svc_ctx;
+void svc_redis_init_job(struct svc_redis *redis,
+                        const char *user_name,
+                        const struct svc_ctx *ctx,
+                        bool with_scripts);
 
 /* Up, or made so now.  False: try again later. */
 bool svc_redis_is_up(struct svc_redis *redis);
