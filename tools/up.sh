@@ -1,15 +1,16 @@
 #!/bin/sh
-# ./dev up: a private Redis, a private PostgreSQL, the services and the hub until Ctrl-C.  Everything it
-# writes is in .run/.
+# ./dev up: a private Redis, a private PostgreSQL, the services and the hub until Ctrl-C, with the demo
+# (docs/DEMO.md) on top.  Everything it writes is in .run/.
 set -u
 . tools/common.sh
 . tools/postgres.sh
 
-usage="usage: ./dev up [--only-hub] [--port N] [--redis-port N]"
-port=8000 redis_port='' only_hub=''
+usage="usage: ./dev up [--only-hub] [--no-demo] [--port N] [--redis-port N]"
+port=8000 redis_port='' only_hub='' is_demo=yes
 while [ $# -gt 0 ]; do
     case $1 in
     --only-hub) only_hub=yes ;;
+    --no-demo) is_demo='' ;;
     --port | --redis-port)
         case ${2-} in '' | *[!0-9]*) die "$1 needs a number; $usage" ;; esac
         if [ "$2" -lt 1 ] || [ "$2" -gt 65535 ]; then die "$1 $2 is no port (1 to 65535)"; fi
@@ -35,7 +36,9 @@ write_config() {
     fi
     if [ -n "$only_hub" ]; then
         engine="{ type: memory }"
+        workers=1
     else
+        workers=2 # so that there is somebody to go to when one is killed
         engine="{ type: redis, redis: { address: \"127.0.0.1:$redis_port\" } }"
     fi
     if [ -n "$only_hub" ]; then
@@ -43,6 +46,8 @@ write_config() {
     else
         token="issuer: wirehub-user, jwks_public_endpoint: \"http://127.0.0.1:$user_port/.well-known/jwks.json\""
     fi
+    demo_line=''
+    [ -z "$is_demo" ] || demo_line="demo: { enabled: true, dir: \"$PWD/$demo\" }"
     cat >"$config" <<CONFIG
 # Written by ./dev up at each start; changes are lost.  Not for production: anonymous clients may
 # connect and everybody on this machine may publish.
@@ -50,6 +55,10 @@ http_server: { address: 127.0.0.1, port: $port }
 client:
   allow_anonymous_connect_without_token: true
   token: { $token }
+  # What comes back to a client in one frame after an outage: 2 min of demo:ledger.
+  recovery_max_publication_limit: 6000
+  queue_max_size: 4MiB
+workers: $workers
 engine: $engine
 channel:
   without_namespace:
@@ -67,15 +76,23 @@ channel:
     - { name: orders, allow_user_limited_channels: true, history_size: 1000, history_ttl: 24h, force_recovery: true }
     - { name: payments, allow_user_limited_channels: true, history_size: 1000, history_ttl: 24h, force_recovery: true }
     - { name: users, allow_user_limited_channels: true, history_size: 1000, history_ttl: 24h, force_recovery: true }
+    # Size and time as the demo service is told to keep demo:ledger.
     - name: demo
       presence: true
       join_leave: true
       allow_presence_for_subscriber: true
+      allow_presence_for_anonymous: true
       allow_subscribe_for_client: true
       allow_subscribe_for_anonymous: true
-      allow_publish_for_client: true
+      history_size: 6000
+      history_ttl: 10m
+      force_recovery: true
+    - name: room
+      allow_subscribe_for_client: true
+      allow_subscribe_for_anonymous: true
+      allow_publish_for_subscriber: true
       allow_publish_for_anonymous: true
-demo: { enabled: true, dir: "$PWD/$demo" }
+$demo_line
 drain: { spread: 1s }
 log: { format: logfmt }
 CONFIG
@@ -89,7 +106,7 @@ clean_stale_run() {
 Stop it with Ctrl-C in its terminal, or: kill $running"
     fi
     say "cleaning up after a run that was killed"
-    for name in hub $services postgres redis; do
+    for name in loadgen demo hub $services postgres redis; do
         if left=$(remembered_pid "$run_dir/$name.pid"); then
             stop_process "$left"
         fi
@@ -116,6 +133,8 @@ is_alive() { # not gone, not reborn, not a zombie waiting for us
 # shellcheck disable=SC2317 # called by the trap
 stop_all() {
     trap '' INT TERM HUP # nor is it left half-way
+    [ -z "${loadgen_pid-}" ] || stop_process "$loadgen_pid"
+    [ -z "${demo_pid-}" ] || stop_process "$demo_pid"
     [ -z "${hub_pid-}" ] || stop_process "$hub_pid"
     for pid in ${service_pids-}; do
         stop_process "$pid"
@@ -221,6 +240,36 @@ register_demo_users() {
     done
 }
 
+# Whoever buys all day finds the shelves full, but of what there is only a few of.
+restock() {
+    printf "update product set stock = 100000 where stock < 50000 and sku <> 'machine-lever'" |
+        PGPASSWORD=$(secret order) "$(postgres_bin)/psql" -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 \
+            -p "$postgres_port" -U wirehub_order -d wirehub_order >"$run_dir/seed.log" 2>&1 ||
+        fail "the shelves could not be filled" "$run_dir/seed.log"
+}
+
+# What moves on the page: the demo service, and customers who order every two seconds.
+start_demo() {
+    restock
+    demo_port=$(free_port_from "$next_port")
+    cat >"$run_dir/demo.yaml" <<CONFIG
+# Written by ./dev up at each start; changes are lost.
+redis: { address: "127.0.0.1:$redis_port" }
+http: { port: $demo_port }
+hub: { metrics_url: "${page}metrics" }
+log: { format: logfmt }
+CONFIG
+    start "$run_dir/demo.log" "$bin/wirehub-demo" serve --config "$run_dir/demo.yaml"
+    demo_pid=$!
+    remember_process "$demo_pid" "$run_dir/demo.pid"
+    wait_until "$demo_pid" "the demo service" "$run_dir/demo.log" \
+        curl -fsS -m 2 --noproxy '*' "http://127.0.0.1:$demo_port/readyz"
+    start "$run_dir/loadgen.log" "$bin/wirehub-loadgen" --url "${page%/}" --rate 0.5 --customers 8 \
+        --duration 168h --quiet
+    loadgen_pid=$!
+    remember_process "$loadgen_pid" "$run_dir/loadgen.pid"
+}
+
 start_hub() {
     start "$run_dir/hub.log" "$hub" serve --config "$config"
     hub_pid=$!
@@ -231,6 +280,7 @@ start_hub() {
 show_what_to_try() {
     say ""
     say "Wirehub is ready:   $page          (logs: $run_dir/*.log, Ctrl-C stops)"
+    [ -z "$is_demo" ] || say "the demo:           ${page}demo/"
     say ""
     if [ -n "$only_hub" ]; then
         say "  a token for user ann:"
@@ -264,8 +314,11 @@ if port_is_busy "$port"; then
     die "port $port is taken by $(port_owner "$port"); choose another: ./dev up --port N"
 fi
 
-need build run node
-npm_install web-demo
+need build run
+if [ -n "$is_demo" ]; then
+    need node
+    npm_install web-demo
+fi
 run cmake --preset release -D WH_BUILD_TESTS=OFF || die "configuring failed"
 if [ -n "$only_hub" ]; then
     run cmake --build --preset release --target hub || die "building failed"
@@ -273,16 +326,23 @@ else
     run cmake --build --preset release || die "building failed"
 fi
 
+# What asks the hub by HTTP does so on this machine, whatever proxy the environment names.
+no_proxy=${no_proxy:+$no_proxy,}127.0.0.1
+export no_proxy
+
 umask 077 # secrets and logs are nobody else's
 if [ -z "$only_hub" ]; then
     start_redis
     start_postgres "$(free_port_from 5480)"
     start_services
 fi
-demo_files "$demo" "${redis_port:-null}"
+[ -z "$is_demo" ] || demo_files "$demo" "${redis_port:-null}"
 write_config
 start_hub
-[ -n "$only_hub" ] || register_demo_users
+if [ -z "$only_hub" ]; then
+    register_demo_users
+    [ -z "$is_demo" ] || start_demo
+fi
 show_what_to_try
 wait "$hub_pid"
 fail "the hub ended by itself with status $?" "$run_dir/hub.log"

@@ -23,6 +23,7 @@ static const char help[] =
     "  --customers N      accounts to make (default 10)\n"
     "  --duration TIME    of ordering, such as 30s or 5m (default 30s)\n"
     "  --cancel PERCENT   of orders, cancelled at once (default 10)\n"
+    "  --quiet            no line each second\n"
     "  --help\n"
     "\n"
     "Shows a line each second and a summary at the end. Status 0: all calls were answered;\n"
@@ -33,6 +34,7 @@ static const struct option rows[] = {{"url", required_argument, NULL, 'u'},
                                      {"customers", required_argument, NULL, 'c'},
                                      {"duration", required_argument, NULL, 'd'},
                                      {"cancel", required_argument, NULL, 'x'},
+                                     {"quiet", no_argument, NULL, 'q'},
                                      {"help", no_argument, NULL, 'h'},
                                      {NULL, 0, NULL, 0}};
 
@@ -99,6 +101,9 @@ static bool read_option(int id, struct loadgen_options *out)
         return read_duration(optarg, &out->duration_s);
     case 'x':
         return read_count("cancel", optarg, 0, 100, &out->cancel_percent);
+    case 'q':
+        out->is_quiet = true;
+        return true;
     default:
         return false; /* getopt has said what is wrong */
     }

@@ -11,6 +11,7 @@ struct loadgen_options {
     uint32_t customers;      /* accounts */
     double duration_s;       /* of ordering; what is under way then may still end */
     uint32_t cancel_percent; /* of orders, cancelled at once */
+    bool is_quiet;           /* no line each second: for runs of days */
 };
 
 enum loadgen_wish { LOADGEN_RUN, LOADGEN_HELP, LOADGEN_USAGE };

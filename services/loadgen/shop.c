@@ -332,7 +332,8 @@ static void begin(struct shop *shop)
     shop->tally.latency_count = 0; /* signing up is not what is measured */
     shop->begun_ms = wh_clock_monotonic_ms();
     wh_loop_timer_start(&shop->loop, &shop->tick, TICK_MS);
-    wh_loop_timer_start(&shop->loop, &shop->second, 1000);
+    if (!shop->options->is_quiet)
+        wh_loop_timer_start(&shop->loop, &shop->second, 1000);
 }
 
 static int report(struct shop *shop)

@@ -59,5 +59,5 @@ def test_a_wrong_command_line_says_what_is_wrong(args, words):
 def test_help_names_every_option():
     done = loadgen("--help")
     assert done.returncode == 0
-    for name in ("--url", "--rate", "--customers", "--duration", "--cancel"):
+    for name in ("--url", "--rate", "--customers", "--duration", "--cancel", "--quiet"):
         assert name in done.stdout
