@@ -8,8 +8,6 @@ uint32_t pulse_due(struct pulse *pulse, uint32_t rate, uint64_t now_us, uint32_t
         *pulse = (struct pulse){.rate = rate, .since_us = now_us};
         return 0;
     }
-    if (rate == 0)
-        return 0;
     /* Whole seconds are put aside first: nothing below can overflow. */
     uint64_t seconds = (now_us - pulse->since_us) / SECOND_US;
     uint64_t late = seconds > 0 ? (seconds > max ? max : seconds) * rate : 0;

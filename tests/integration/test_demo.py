@@ -266,6 +266,33 @@ def test_the_ledger_has_no_holes_when_redis_forgets_the_scripts(demo_hub, start_
     ledger.assert_whole()
 
 
+def test_the_feeds_go_on_when_redis_was_away(demo_hub, start_demo, redis):
+    hub = demo_hub()
+    service = start_demo(hub, **{"ledger.rate": 500})
+    before = Ledger()
+    with connect(hub) as client:
+        wait_known(client)
+        call(client, "demo.v1.load", {"rate": 500})
+        before.subscribe(client)
+        before.read(client, 50)
+    redis.kill()
+    service.wait_log("redis_lost", module="ledger")
+    service.wait_log("redis_lost", module="load")
+    redis.restart()
+    service.wait_ready()
+    hub.wait_ready()
+    after = Ledger()
+    with connect(hub) as client:
+        after.subscribe(client)
+        after.read(client, 50)
+        client.subscribe(LOAD)
+        while client.next_push()["channel"] != LOAD:
+            pass
+    before.assert_whole()
+    after.assert_whole()
+    assert after.epoch != before.epoch and after.entries[0][1] >= before.entries[-1][1]
+
+
 def test_a_load_runs_while_it_is_wanted(demo_hub, start_demo):
     hub = demo_hub()
     start_demo(hub, **{"load.max_rate": 2000})
