@@ -247,7 +247,7 @@ struct config {
     } log;
 
     struct {
-        bool enabled; /* serve the demo page at / and /demo */
+        bool enabled; /* the demo page at / and /demo, and hub.v1.kill */
         char *dir;    /* where its files are */
     } demo;
 
