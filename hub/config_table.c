@@ -380,8 +380,7 @@ static const struct wh_option rows[] = {
     ROW("opentelemetry.api", BOOL, 0, AT(opentelemetry.api),
         "Record calls of the server API as well."),
 
-    ROW("demo.enabled", BOOL, 0, AT(demo.enabled), "Serve the demo page at `/` and `/demo`, and let whoever is logged in kill workers "
-        "(docs/DEMO.md): never in production."),
+    ROW("demo.enabled", BOOL, 0, AT(demo.enabled), "Serve the demo page at `/` and `/demo`, and let users kill workers (docs/DEMO.md)."),
     ROW("demo.dir", STRING, 0, AT(demo.dir), "The folder of its files; needed when it is enabled."),
 
     ROW("workers", INTEGER, 0, AT(workers),

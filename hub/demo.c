@@ -152,7 +152,7 @@ static enum wh_code start_info(struct demo *demo,
     const struct node *node = demo->node;
     const struct config *config = node->config;
     (void)request;
-    (void)out_wait_ms;
+    *out_wait_ms = 0; /* it never has to wait */
     wh_buf_printf(reply, "{\"node\":\"%s\",\"pid\":%d,\"worker\":%u,\"workers\":%u", node->id,
                   (int)getpid(), demo->options.worker, demo->options.workers);
     wh_buf_printf(reply,
