@@ -101,20 +101,33 @@ npm_install() { # npm_install DIRECTORY
     fi
 }
 
-# The page as the hub serves it: ours, the official client, and what only this run knows.
+# The page as the hub serves it: ours, the packages that it imports with their licences, and what only
+# this run knows.  One folder, for the hub reads no others.
 demo_files() { # demo_files DIRECTORY [REDIS_PORT|null]
-    command -v npm >/dev/null || die "no npm: the page needs the centrifuge package from it; \
-apt-get install npm"
+    command -v npm >/dev/null || die "no npm: the page needs packages from it; apt-get install npm"
     npm_install web-demo
-    package=web-demo/node_modules/centrifuge
+    packages=web-demo/node_modules
     rm -rf "$1"
     mkdir -p "$1" || die "cannot make $1"
     if ! cp web-demo/*.html web-demo/*.css web-demo/*.js web-demo/*.svg "$1/" ||
-        ! cp "$package/build/index.mjs" "$1/centrifuge.js" ||
-        ! cp "$package/LICENSE" "$1/centrifuge.LICENSE"; then
+        ! cp "$packages/centrifuge/build/index.mjs" "$1/centrifuge.js" ||
+        ! cp "$packages/centrifuge/LICENSE" "$1/centrifuge.LICENSE" ||
+        ! cp "$packages/uplot/dist/uPlot.esm.js" "$1/uplot.js" ||
+        ! cp "$packages/uplot/dist/uPlot.min.css" "$1/uplot.css" ||
+        ! cp "$packages/uplot/LICENSE" "$1/uplot.LICENSE" ||
+        ! msgpack_module "$packages/@msgpack/msgpack/dist.umd/msgpack.min.js" >"$1/msgpack.js" ||
+        ! cp "$packages/@msgpack/msgpack/LICENSE" "$1/msgpack.LICENSE"; then
         die "copying the page to $1 failed"
     fi
     [ -z "${2-}" ] || echo "export const setup = { redis_port: $2 };" >"$1/setup.js"
+}
+
+# The package has its module in 17 files of nested folders, and in one that is no module: that one, with
+# what it looks for around it.
+msgpack_module() { # msgpack_module FILE
+    echo 'const exports = {}, module = { exports };'
+    grep -v '^//# sourceMappingURL=' "$1" || return 1
+    echo 'export const { decodeMulti, encode } = module.exports;'
 }
 
 configure_and_build() { # configure_and_build PRESET [cmake options...]: all targets

@@ -1,10 +1,15 @@
-// The connection and the words for its state.
+// One connection for the page.  It outlives the client: another person or another encoding is
+// another client, which goes on with the same subscriptions from where they were.
+
+import { createClient } from './client.js';
+import { createEmitter } from './emitter.js';
 
 const RECONNECT_MIN_MS = 300;
 const RECONNECT_MAX_MS = 5000;
 
 // What to say under a final close code; the hub's reason stands beside it.
 const ADVICE = {
+  1: 'The session has ended. Log in again.',
   3500: 'The token was refused.',
   3501: 'Does the hub take anonymous clients? See client.allow_anonymous_connect_without_token.',
   3503: 'Somebody closed this connection on purpose.',
@@ -16,137 +21,133 @@ export function endpoint(location) {
   return `${scheme}://${location.host}/connection/websocket`;
 }
 
-// A WebSocket that measures its first exchange: the connect command and its reply.
-function timedWebSocket(onMeasured) {
-  return class extends WebSocket {
-    sentAt = null;
+const describe = ({ code, reason, message }) => `${reason ?? message}, code ${code}`;
 
-    constructor(...parameters) {
-      super(...parameters);
-      // Before the client adds its own listeners, so that the figure is there when it connects.
-      this.addEventListener('message', () => onMeasured(performance.now() - this.sentAt),
-        { once: true });
-    }
-
-    send(data) {
-      this.sentAt ??= performance.now();
-      super.send(data);
-    }
-  };
-}
-
-// Centrifuge tells that it reconnects but not when.  The delay comes from a method that is not
-// public; package.json pins the version, and without the method the page merely says less.
-function delayTelling(Centrifuge, onDelay) {
-  return class extends Centrifuge {
-    _getReconnectDelay() {
-      const delay = super._getReconnectDelay();
-      onDelay(delay);
-      return delay;
-    }
-  };
-}
-
-export function openConnection(Centrifuge, url, view) {
+// Emits:
+//   state {name: connecting|connected|reconnecting|disconnected, …}   after each change
+//   frame {direction, at, size, messages}
+//   publication {channel, data, offset}      of channels that the token subscribed to
+export function createConnection(url) {
+  const { on, emit } = createEmitter();
+  const wanted = new Map(); // channel → {handlers, position, subscription}
+  let client = null;
+  let identity = { token: '', getToken: null };
+  let encoding = 'json';
   let roundTrip = null;
+  let lostAt = null;
   let reason = '';
   let attempts = 0;
-  let wasConnected = false;
+  let state = { name: 'connecting' };
 
-  const Client = delayTelling(Centrifuge, (delay) => {
-    attempts += 1;
-    view.reconnecting({ delay: Math.round(delay), reason, attempts, wasConnected });
-  });
-  const client = new Client(url, {
-    name: 'wirehub-demo',
-    minReconnectDelay: RECONNECT_MIN_MS,
-    maxReconnectDelay: RECONNECT_MAX_MS,
-    websocket: timedWebSocket((ms) => { roundTrip = ms; }),
-  });
+  function become(next) {
+    state = next;
+    emit('state', state);
+  }
 
-  client.on('connecting', (event) => {
-    attempts = 0;
-    reason = event.code === 0 ? '' : describe(event);
-    if (event.code === 0) view.connecting();
-    else view.reconnecting({ delay: null, reason, attempts, wasConnected });
-  });
-  client.on('connected', (event) => {
-    wasConnected = true;
-    view.connected({ id: event.client, transport: event.transport, roundTrip });
-  });
-  client.on('disconnected', (event) => {
-    view.disconnected({ reason: describe(event), advice: ADVICE[event.code] ?? '' });
-  });
-  client.on('error', (event) => {
-    if (event.error?.message) reason = describe(event.error);
-  });
-  return client;
-}
+  function attach(channel, entry) {
+    const { handlers } = entry;
+    const subscription = client.newSubscription(channel,
+      { ...entry.options, ...(entry.position ? { since: entry.position } : {}) });
+    entry.subscription = subscription;
+    subscription.on('subscribed', (context) => {
+      if (context.streamPosition && !context.recovered) entry.position = { ...context.streamPosition };
+      handlers.subscribed?.(context);
+    });
+    subscription.on('publication', (context) => {
+      if (context.offset && entry.position) entry.position.offset = context.offset;
+      handlers.publication?.(context);
+    });
+    for (const name of ['join', 'leave', 'subscribing', 'unsubscribed', 'error']) {
+      if (handlers[name]) subscription.on(name, handlers[name]);
+    }
+    subscription.subscribe();
+  }
 
-function describe({ code, reason, message }) {
-  return `${reason ?? message}, code ${code}`;
-}
+  function listen(made) {
+    const isCurrent = () => made === client;
+    made.on('connecting', (event) => {
+      if (!isCurrent()) return;
+      attempts = 0;
+      reason = event.code === 0 ? '' : describe(event);
+      if (event.code === 0) {
+        become({ name: 'connecting' });
+      } else {
+        lostAt = performance.now();
+        become({ name: 'reconnecting', delay: null, reason, attempts });
+      }
+    });
+    made.on('connected', (event) => {
+      if (!isCurrent()) return;
+      const away = lostAt === null ? null : performance.now() - lostAt;
+      lostAt = null;
+      become({ name: 'connected', id: event.client, transport: event.transport, encoding, roundTrip, away });
+    });
+    made.on('disconnected', (event) => {
+      if (isCurrent()) {
+        become({ name: 'disconnected', reason: describe(event), advice: ADVICE[event.code] ?? '', code: event.code });
+      }
+    });
+    made.on('error', (event) => {
+      if (event.error?.message) reason = describe(event.error);
+    });
+    made.on('publication', (context) => emit('publication', context));
+  }
 
-// The card at the top: state in words and colour, facts of the connection.
-export function statusView(root, { onReconnect }) {
-  const find = (id) => root.querySelector(`#${id}`);
-  const name = find('state-name');
-  const detail = find('state-detail');
-  const button = find('reconnect');
-  let timer = 0;
-
-  const show = (state, title, text) => {
-    clearTimeout(timer);
-    root.dataset.state = state;
-    // The live region: written only when it changes, so that it is read out once per change.
-    if (name.textContent !== title) name.textContent = title;
-    detail.textContent = text;
-    button.hidden = state !== 'disconnected';
-  };
-  const facts = ({ id = '–', transport = '–', encoding = '–', roundTrip = null } = {}) => {
-    find('client-id').textContent = id;
-    find('transport').textContent = transport;
-    find('encoding').textContent = encoding;
-    find('round-trip').textContent = roundTrip === null ? '–' : milliseconds(roundTrip);
-  };
-  button.addEventListener('click', onReconnect);
+  function open() {
+    const old = client;
+    client = null;
+    if (old) old.disconnect();
+    lostAt = null;
+    client = createClient(url, {
+      encoding,
+      options: {
+        name: 'wirehub-demo',
+        minReconnectDelay: RECONNECT_MIN_MS,
+        maxReconnectDelay: RECONNECT_MAX_MS,
+        ...(identity.token ? { token: identity.token, getToken: identity.getToken } : {}),
+      },
+      tap: (frame) => emit('frame', frame),
+      onMeasured: (ms) => { roundTrip = ms; },
+      onDelay: (delay) => {
+        attempts += 1;
+        become({ name: 'reconnecting', delay: Math.round(delay), reason, attempts });
+      },
+    });
+    listen(client);
+    for (const [channel, entry] of wanted) attach(channel, entry);
+    client.connect();
+  }
 
   return {
-    connecting() {
-      facts();
-      show('connecting', 'Connecting', 'Opening a WebSocket to this hub.');
+    on,
+    get state() { return state; },
+    get encoding() { return encoding; },
+    start(firstIdentity) {
+      identity = firstIdentity;
+      open();
     },
-    connected({ id, transport, roundTrip }) {
-      facts({ id, transport: TRANSPORTS[transport] ?? transport, encoding: 'JSON', roundTrip });
-      show('connected', 'Connected', 'Events arrive as they are published.');
+    use(nextIdentity) {
+      identity = nextIdentity;
+      open();
     },
-    reconnecting({ delay, reason, attempts, wasConnected }) {
-      facts();
-      const title = wasConnected ? 'Reconnecting' : 'No connection yet';
-      if (delay === null) {
-        show('reconnecting', title, `Lost the connection: ${reason}.`);
-        return;
-      }
-      const tries = attempts > 1 ? ` (attempt ${attempts})` : '';
-      const why = reason ? `: ${reason}` : '';
-      show('reconnecting', title, `Trying again in ${delay} ms${tries}${why}.`);
-      timer = setTimeout(() => {
-        detail.textContent = `Trying now${tries}${why}.`;
-      }, delay);
+    useEncoding(next) {
+      encoding = next;
+      open();
     },
-    disconnected({ reason, advice }) {
-      facts();
-      show('disconnected', 'Disconnected', `The hub said: ${reason}. ${advice}`.trim());
+    again() {
+      client.connect();
     },
-    broken(text) {
-      facts();
-      show('broken', 'Not working', text);
+    subscribe(channel, handlers, options = {}) {
+      const entry = { handlers, options, position: null, subscription: null };
+      wanted.set(channel, entry);
+      if (client) attach(channel, entry);
     },
+    // The answer's data and how long it took.  Throws {code, message, temporary}.
+    async rpc(method, data) {
+      const began = performance.now();
+      const result = await client.rpc(method, data);
+      return { data: result.data, took: performance.now() - began };
+    },
+    presence: (channel) => wanted.get(channel).subscription.presence(),
   };
-}
-
-const TRANSPORTS = { websocket: 'WebSocket' };
-
-function milliseconds(ms) {
-  return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
