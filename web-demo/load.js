@@ -41,7 +41,8 @@ export function showLoad(connection, auth, { onCall }) {
     setText(byId('p99'), milliseconds(p99 ?? NaN));
     setText(byId('load-received'), count(sequence.received));
     setText(byId('load-per-second'), count(rate));
-    setText(byId('load-missed'), count(sequence.missed));
+    setText(byId('load-missed'), sequence.missed === 0 ? ''
+      : `${count(sequence.missed)} of the load went by while this page was away: that channel keeps no history.`);
     const series = latencies.series(now);
     chart.draw(series);
     if (byId('chart-table').open) fillTable(byId('chart-rows'), series);

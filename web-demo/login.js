@@ -41,8 +41,8 @@ export function showLogin(auth) {
   }
 
   const quick = byId('login-quick');
-  for (const { name, email } of PEOPLE) {
-    const button = element('button', { type: 'button', className: 'primary' }, `Come in as ${name}`);
+  for (const [index, { name, email }] of PEOPLE.entries()) {
+    const button = element('button', { type: 'button', className: index === 0 ? 'primary' : '' }, `As ${name}`);
     button.addEventListener('click', () => attempt(button, () => auth.login(email, DEMO_PASSWORD.get(email))));
     quick.append(button);
   }
