@@ -25,8 +25,8 @@ export function createChart(root) {
       cursor: { show: false },
       scales: { x: { time: false, range: [-60, 0] }, y: { range: (_, low, high) => [0, Math.max(5, high * 1.15)] } },
       axes: [
-        axis({ values: (_, ticks) => ticks.map((tick) => (tick === 0 ? 'now' : `${tick} s`)), space: 60, grid: { show: false } }),
-        axis({ values: (_, ticks) => ticks.map((tick) => `${tick} ms`), size: 56, space: 40 }),
+        axis({ values: (_, ticks) => ticks.map((tick) => (tick === 0 ? 'now' : `${tick} s`)), space: 60, size: 34, gap: 10, grid: { show: false } }),
+        axis({ values: (_, ticks) => ticks.map((tick) => `${tick} ms`), size: 56, gap: 10, space: 40 }),
       ],
       series: [
         {},

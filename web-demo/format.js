@@ -5,6 +5,8 @@ const currencies = new Map();
 
 export const count = (value) => grouped.format(value);
 
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 export function plural(value, one, many = `${one}s`) {
   return `${count(value)} ${value === 1 ? one : many}`;
 }

@@ -10,46 +10,63 @@ function describeRequest(name, body) {
   return body?.channel ? `${name} ${body.channel}` : name;
 }
 
-function describePush(push) {
-  if (push.pub) return `push ${push.channel}${push.pub.offset ? ` #${push.pub.offset}` : ''}`;
+function describePush(push, memory) {
+  const channel = channelOf(push, memory);
+  if (push.pub) return `push ${channel}${push.pub.offset ? ` #${push.pub.offset}` : ''}`;
   const kind = Object.keys(push).find((key) => key !== 'channel' && key !== 'id') ?? 'nothing';
-  return `${kind} ${push.channel ?? ''}`.trim();
+  return `${kind} ${channel}`;
 }
 
-// `asked` maps ids to what was asked under them, for replies do not repeat it.
-export function describeMessage(message, direction, asked = new Map()) {
+// Replies do not repeat what was asked, and pushes may have a number in place of the channel's name.  A
+// memory has both: ids of commands → what they ask, numbers → channels.
+export function createMemory() {
+  return { asked: new Map(), subscribing: new Map(), channels: new Map() };
+}
+
+export function remember(memory, { messages, direction }, limit = 500) {
+  for (const message of messages) {
+    if (direction === 'out') {
+      const name = REQUESTS.find((key) => message[key]);
+      if (!message.id || !name) continue;
+      if (name === 'connect') memory.channels.clear(); // numbers are a connection's own
+      if (name === 'subscribe') memory.subscribing.set(message.id, message.subscribe.channel);
+      memory.asked.set(message.id, describeRequest(name, message[name]));
+      for (const map of [memory.asked, memory.subscribing]) {
+        if (map.size > limit) map.delete(map.keys().next().value);
+      }
+    } else if (message.subscribe?.id && memory.subscribing.has(message.id)) {
+      memory.channels.set(message.subscribe.id, memory.subscribing.get(message.id));
+    }
+  }
+}
+
+export const channelOf = (push, memory) =>
+  push.channel ?? memory?.channels.get(push.id) ?? `channel ${push.id}`;
+
+export function describeMessage(message, direction, memory = createMemory()) {
   if (direction === 'out') {
     const name = REQUESTS.find((key) => message[key]);
     return name ? describeRequest(name, message[name]) : 'pong';
   }
-  if (message.push) return describePush(message.push);
+  if (message.push) return describePush(message.push, memory);
   if (!message.id) return 'ping';
-  const what = asked.get(message.id) ??
+  const what = memory.asked.get(message.id) ??
     Object.keys(message).find((key) => key !== 'id' && key !== 'error') ?? 'command';
   if (message.error) return `error ${message.error.code}: ${what}`;
   return `reply: ${what}`;
 }
 
-export function describeFrame({ messages, direction }, asked) {
+export function describeFrame({ messages, direction }, memory) {
   const [first, ...rest] = messages;
   if (!first) return 'empty';
-  const text = clip(describeMessage(first, direction, asked), 80);
+  const text = clip(describeMessage(first, direction, memory), 80);
   return rest.length ? `${text} and ${rest.length} more` : text;
 }
 
-export function rememberAsked(messages, asked, limit = 500) {
-  for (const message of messages) {
-    const name = REQUESTS.find((key) => message[key]);
-    if (!message.id || !name) continue;
-    asked.set(message.id, describeRequest(name, message[name]));
-    if (asked.size > limit) asked.delete(asked.keys().next().value);
-  }
-}
-
 // Only publications of these channels, or pings and pongs: counted, not listed.
-export function isNoise(messages, noisyChannels) {
+export function isNoise(messages, noisyChannels, memory) {
   return messages.every((message) => {
-    if (message.push) return Boolean(message.push.pub) && noisyChannels.has(message.push.channel);
+    if (message.push) return Boolean(message.push.pub) && noisyChannels.has(channelOf(message.push, memory));
     return !message.id && !REQUESTS.some((key) => message[key]);
   });
 }

@@ -2,7 +2,7 @@
 
 import { byId, element, framed, setText } from './dom.js';
 import { bytes, clockWithMilliseconds, count } from './format.js';
-import { describeFrame, isNoise, rememberAsked, withoutSecrets } from './frames.js';
+import { createMemory, describeFrame, isNoise, remember, withoutSecrets } from './frames.js';
 import { encode } from './msgpack.js';
 import { frameSizes } from './wire_size.js';
 
@@ -12,7 +12,8 @@ const SHOWN_BYTES = 6000; // of one frame's text
 
 export function showInspector(connection) {
   const list = byId('frames');
-  const asked = new Map();
+  const noise = byId('frames-noise');
+  const memory = createMemory();
   const frames = []; // newest first
   const totals = { in: 0, out: 0, inBytes: 0, outBytes: 0 };
   let lastId = 0;
@@ -79,13 +80,13 @@ export function showInspector(connection) {
   connection.on('frame', (frame) => {
     totals[frame.direction] += 1;
     totals[`${frame.direction}Bytes`] += frame.size;
-    if (frame.direction === 'out') rememberAsked(frame.messages, asked);
-    if (isPaused || isNoise(frame.messages, byId('frames-noise').checked ? new Set() : NOISY)) {
+    remember(memory, frame);
+    if (isPaused || (!noise.checked && isNoise(frame.messages, NOISY, memory))) {
       draw();
       return;
     }
     lastId += 1;
-    const kept = { ...frame, id: lastId, text: describeFrame(frame, asked), encoding: connection.encoding };
+    const kept = { ...frame, id: lastId, text: describeFrame(frame, memory), encoding: connection.encoding };
     frames.unshift(kept);
     frames.length = Math.min(frames.length, ROWS);
     // Until somebody picks one, the last that is more than a ping.

@@ -15,6 +15,7 @@ export function showKill(connection, auth, { onCall, onRoundTrip }) {
   const note = byId('kill-note');
   let worker = null;
   let killed = null;
+  let isThere = true; // the methods, as far as this connection knows
 
   function draw() {
     if (!worker) return;
@@ -22,7 +23,7 @@ export function showKill(connection, auth, { onCall, onRoundTrip }) {
   }
 
   async function ask() {
-    if (connection.state.name !== 'connected' || document.hidden) return;
+    if (!isThere || connection.state.name !== 'connected' || document.hidden) return;
     try {
       const { data, took } = await connection.rpc('hub.v1.info', {});
       const isOther = killed && killed.pid !== data.pid;
@@ -35,7 +36,8 @@ export function showKill(connection, auth, { onCall, onRoundTrip }) {
       }
       draw();
     } catch (error) {
-      if (error.code === 104 || error.code === 108) panel.hidden = true;
+      isThere = ![104, 108].includes(error.code);
+      panel.hidden ||= !isThere;
     }
   }
 
@@ -58,6 +60,10 @@ export function showKill(connection, auth, { onCall, onRoundTrip }) {
     button.disabled = false;
   });
 
-  connection.on('state', ({ name }) => { if (name === 'connected') ask(); });
+  connection.on('state', ({ name }) => {
+    if (name !== 'connected') return;
+    isThere = true;
+    ask();
+  });
   setInterval(ask, ASK_MS);
 }

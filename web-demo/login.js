@@ -1,6 +1,7 @@
 // The card to come in by: one press for the demo's people, a form for others.
 
 import { byId, element } from './dom.js';
+import { capital } from './format.js';
 
 const PEOPLE = [{ name: 'Ann', email: 'ann@example.com' }, { name: 'Bob', email: 'bob@example.com' }];
 // ./dev up says it to everybody.
@@ -71,7 +72,7 @@ export function showLogin(auth) {
       const hadFocus = card.contains(document.activeElement);
       card.hidden = person !== null;
       byId('me').hidden = person === null;
-      byId('me-name').textContent = person?.name ?? '';
+      byId('me-name').textContent = capital(person?.name ?? '');
       problem.hidden = !why;
       problem.textContent = why;
       document.documentElement.dataset.person = person ? 'known' : 'guest';

@@ -1,7 +1,7 @@
 // Who is here: the presence of a lobby, kept up to date by joins and leaves.
 
 import { byId, element, framed, setText } from './dom.js';
-import { plural } from './format.js';
+import { capital, plural } from './format.js';
 
 const LOBBY = 'demo:lobby';
 const SHOWN_MAX = 8;
@@ -33,8 +33,6 @@ export function inWords({ list, guests }, isGuest) {
   const verb = names.length === 1 && text !== 'You' && text !== 'you' && list.length === 1 ? 'is' : 'are';
   return `${capital(text)} ${verb} here.`;
 }
-
-export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function tint(user) {
   let hash = 0;

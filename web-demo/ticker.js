@@ -1,7 +1,7 @@
 // Somebody bought something: the last sales of everybody.
 
 import { byId, element, framed, setText } from './dom.js';
-import { ago, count, money } from './format.js';
+import { ago, money, plural } from './format.js';
 
 const TICKER = 'market:ticker';
 const ROWS = 30;
@@ -26,7 +26,7 @@ export function showTicker(connection, { onSale }) {
     const now = Date.now();
     empty.hidden = sales.length > 0;
     list.hidden = sales.length === 0;
-    setText(byId('ticker-total'), count(total));
+    setText(byId('ticker-total'), plural(total, 'event'));
     list.replaceChildren(...sales.map((sale) => element('li', { dataset: { fresh: now - sale.at < 3000 } },
       element('span', { className: 'sale-what' }, `${sale.who} `, element('strong', {}, sale.what)),
       element('span', { className: 'sale-price' }, sale.price),
