@@ -5,10 +5,10 @@ import uPlot from './uplot.js';
 import { byId, element } from './dom.js';
 import { milliseconds } from './format.js';
 
-const HEIGHT = 190;
 
 export function createChart(root) {
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  const size = () => ({ width: root.clientWidth, height: root.clientHeight });
   let plot = null;
 
   const axis = (extra) => ({
@@ -17,10 +17,8 @@ export function createChart(root) {
   });
 
   function build(data) {
-    const width = root.clientWidth;
     plot = new uPlot({
-      width,
-      height: HEIGHT,
+      ...size(),
       legend: { show: false },
       cursor: { show: false },
       scales: { x: { time: false, range: [-60, 0] }, y: { range: (_, low, high) => [0, Math.max(5, high * 1.15)] } },
@@ -38,7 +36,7 @@ export function createChart(root) {
     plot.root.setAttribute('aria-hidden', 'true');
   }
 
-  new ResizeObserver(() => plot?.setSize({ width: root.clientWidth, height: HEIGHT })).observe(root);
+  new ResizeObserver(() => plot?.setSize(size())).observe(root);
   const repaint = () => plot?.redraw();
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
   byId('theme').addEventListener('change', repaint);

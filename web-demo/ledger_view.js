@@ -81,7 +81,9 @@ export function showLedger(connection, { onPublication }) {
         isCatchingUp = true;
         queueMicrotask(() => {
           isCatchingUp = false;
-          report(recoveryOutcome(ledger));
+          const outcome = recoveryOutcome(ledger);
+          // Another person or encoding is another connection, but no outage.
+          if (awayMs !== null || !outcome.isComplete) report(outcome);
         });
       }
       draw();

@@ -10,6 +10,7 @@ import { askToLogIn } from './shop.js';
 const RENEW_MS = 10000; // the service turns it off 30 s after the last word
 const SETTLE_MS = 250;
 const SPAN_S = 10;
+const HANDS_OFF_MS = 3000; // after a move: what the service says may be older
 
 export function showLoad(connection, auth, { onCall }) {
   const latencies = createLatencyWindow(60);
@@ -20,6 +21,7 @@ export function showLoad(connection, auth, { onCall }) {
   const note = byId('load-note');
   let wished = 0; // by this page
   let settling = 0;
+  let movedAt = -Infinity;
   let lastReceived = 0;
   let lastDrawn = performance.now();
 
@@ -67,6 +69,7 @@ export function showLoad(connection, auth, { onCall }) {
       setText(note, [104, 108, 1503].includes(error.code)
         ? 'There is no load generator here: the demo service is not running.'
         : `Refused: ${error.message} (code ${error.code}).`);
+      movedAt = -Infinity;
       wished = 0;
       slider.value = 0;
       showRate(0);
@@ -79,6 +82,7 @@ export function showLoad(connection, auth, { onCall }) {
       askToLogIn();
       return;
     }
+    movedAt = performance.now();
     wished = Number(slider.value);
     showRate(wished);
     clearTimeout(settling);
@@ -99,7 +103,7 @@ export function showLoad(connection, auth, { onCall }) {
     ledgerPublication: take, // steady, so that there is something to see without load
     // Somebody else may have moved it, or it ran out.
     actualRate(rate) {
-      if (document.activeElement === slider || settling && wished === rate) return;
+      if (performance.now() - movedAt < HANDS_OFF_MS) return;
       if (!Number.isFinite(rate) || Number(slider.value) === rate) return;
       slider.value = rate;
       if (rate === 0) wished = 0;

@@ -1,10 +1,10 @@
 // Products, a card to pay with, and the button that begins an order.
 
 import { byId, element, setText } from './dom.js';
-import { money } from './format.js';
+import { count, money } from './format.js';
 
 const SHOWN_FIRST = 6;
-const RELOAD_MS = 1500; // after a sale, for the stock
+const RELOAD_MS = 15000; // at most so often after sales, for the stock
 
 const inWords = (error) => ({
   1503: 'The order service is away.',
@@ -38,7 +38,7 @@ export function showShop(connection, auth, { onBuy }) {
     });
     return element('li', { dataset: { product: product.product } },
       element('span', { className: 'product-name' }, product.name),
-      element('span', { className: 'product-stock' }, isOut ? 'none left' : `${product.stock} in stock`),
+      element('span', { className: 'product-stock' }, isOut ? 'none left' : `${count(product.stock)} in stock`),
       element('span', { className: 'product-price' }, money(product.price)),
       buy);
   }

@@ -7,24 +7,38 @@
 const utf8 = new TextEncoder();
 const bytesOf = (text) => utf8.encode(text).length;
 
-// field: [number, type], type: s string, j payload (its JSON text), v varint, b bool, or a message;
-// [type] repeated, {type} map from strings.
+// field: [number, type], type: s string, j payload (its JSON text), v varint, z zigzag varint, b bool, or
+// a message; [type] repeated, {of: type} map from strings.
 const error = { code: [1, 'v'], message: [2, 's'], temporary: [3, 'b'] };
 const clientInfo = { user: [1, 's'], client: [2, 's'], conn_info: [3, 'j'], chan_info: [4, 'j'] };
 const publication = {
   data: [4, 'j'], info: [5, clientInfo], offset: [6, 'v'], tags: [7, { of: 's' }], delta: [8, 'b'],
-  time: [9, 'v'], channel: [10, 's'],
+  time: [9, 'v'], channel: [10, 's'], key: [11, 's'], removed: [12, 'b'], score: [13, 'z'],
+  epoch: [14, 's'], prev_data: [15, 'j'], version: [16, 'v'],
 };
 const position = { offset: [1, 'v'], epoch: [2, 's'] };
 const none = {};
+const filter = { op: [1, 's'], key: [2, 's'], cmp: [3, 's'], val: [4, 's'], vals: [5, ['s']] };
+filter.nodes = [6, [filter]];
 const subscribeRequest = {
   channel: [1, 's'], token: [2, 's'], recover: [3, 'b'], epoch: [6, 's'], offset: [7, 'v'], data: [8, 'j'],
-  positioned: [9, 'b'], recoverable: [10, 'b'], join_leave: [11, 'b'], delta: [12, 's'], flag: [14, 'v'],
+  positioned: [9, 'b'], recoverable: [10, 'b'], join_leave: [11, 'b'], delta: [12, 's'], tf: [13, filter],
+  flag: [14, 'v'], type: [15, 'v'], phase: [16, 'v'], cursor: [17, 's'], limit: [18, 'v'], asc: [19, 'b'],
 };
 const subscribeResult = {
   expires: [1, 'b'], ttl: [2, 'v'], recoverable: [3, 'b'], epoch: [6, 's'],
   publications: [7, [publication]], recovered: [8, 'b'], offset: [9, 'v'], positioned: [10, 'b'],
   data: [11, 'j'], was_recovering: [12, 'b'], delta: [13, 'b'], id: [14, 'v'],
+};
+const connection = {
+  client: [1, 's'], version: [2, 's'], expires: [3, 'b'], ttl: [4, 'v'], data: [5, 'j'],
+  subs: [6, { of: subscribeResult }], ping: [7, 'v'], pong: [8, 'b'], session: [9, 's'],
+  node: [10, 's'], time: [11, 'v'], flag: [12, 'v'],
+};
+const connectPush = {
+  client: [1, 's'], version: [2, 's'], data: [3, 'j'], subs: [4, { of: subscribeResult }],
+  expires: [5, 'b'], ttl: [6, 'v'], ping: [7, 'v'], pong: [8, 'b'], session: [9, 's'],
+  node: [10, 's'], time: [11, 'v'],
 };
 const refreshResult = { client: [1, 's'], version: [2, 's'], expires: [3, 'b'], ttl: [4, 'v'] };
 
@@ -57,14 +71,11 @@ const reply = {
     subscribe: [9, {
       recoverable: [1, 'b'], epoch: [4, 's'], offset: [5, 'v'], positioned: [6, 'b'], data: [7, 'j'],
     }],
+    connect: [10, connectPush],
     disconnect: [11, { code: [1, 'v'], reason: [2, 's'], reconnect: [3, 'b'] }],
     refresh: [12, { expires: [1, 'b'], ttl: [2, 'v'] }],
   }],
-  connect: [5, {
-    client: [1, 's'], version: [2, 's'], expires: [3, 'b'], ttl: [4, 'v'], data: [5, 'j'],
-    subs: [6, { of: subscribeResult }], ping: [7, 'v'], pong: [8, 'b'], session: [9, 's'],
-    node: [10, 's'], time: [11, 'v'], flag: [12, 'v'],
-  }],
+  connect: [5, connection],
   subscribe: [6, subscribeResult],
   unsubscribe: [7, none],
   publish: [8, none],
@@ -78,6 +89,7 @@ const reply = {
 };
 
 export function varintSize(value) {
+  if (value < 0) return 10; // as 64 bits, whatever it is
   let size = 1;
   for (let rest = Number(value); rest >= 128; rest /= 128) size += 1;
   return size;
@@ -88,9 +100,11 @@ const prefixed = (size) => varintSize(size) + size;
 function fieldSize(number, type, value) {
   const tag = varintSize(number * 8);
   if (Array.isArray(type)) {
-    return value.reduce((sum, item) => sum + tag + prefixed(messageSize(type[0], item)), 0);
+    return value.reduce((sum, item) => sum + tag +
+      prefixed(type[0] === 's' ? bytesOf(item) : messageSize(type[0], item)), 0);
   }
   if (type === 'v') return value ? tag + varintSize(value) : 0;
+  if (type === 'z') return value ? tag + varintSize(value < 0 ? -2 * value - 1 : 2 * value) : 0;
   if (type === 'b') return value ? tag + 1 : 0;
   if (type === 's') return value ? tag + prefixed(bytesOf(value)) : 0;
   if (type === 'j') return tag + prefixed(bytesOf(JSON.stringify(value)));
