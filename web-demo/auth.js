@@ -12,6 +12,7 @@ const WORDS = {
   1503: 'The user service is away. Try again in a moment.',
   1504: 'The user service did not answer in time.',
   111: 'Many people are logging in. Try again in a moment.',
+  104: 'This hub runs without the user service: there is nobody to log in to.',
   108: 'This hub runs without services: there is nobody to log in to.',
 };
 
