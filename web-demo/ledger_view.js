@@ -8,8 +8,10 @@ const CHANNEL = 'demo:ledger';
 const OUTAGES_SHOWN = 4;
 
 // The sentence under the figures.  Pure.
-export function verdict(ledger) {
-  if (ledger.last === null) return { tone: 'wait', text: 'Waiting for the first publication.' };
+export function verdict(ledger, isConnected = true) {
+  if (ledger.last === null) {
+    return { tone: 'wait', text: isConnected ? 'Waiting for the first publication.' : 'Nothing to count without a connection.' };
+  }
   const parts = [];
   if (ledger.gaps > 0) parts.push(`${plural(ledger.gaps, 'publication')} never arrived`);
   if (ledger.duplicates > 0) parts.push(`${count(ledger.duplicates)} arrived twice`);
@@ -44,7 +46,7 @@ export function showLedger(connection, { onPublication }) {
   const draw = framed(() => {
     for (const name of ['published', 'received', 'duplicates']) setText(byId(`ledger-${name}`), count(ledger[name]));
     setText(byId('ledger-gaps'), count(ledger.gaps + ledger.unrecoverable));
-    const { tone, text } = verdict(ledger);
+    const { tone, text } = verdict(ledger, connection.state.name === 'connected');
     byId('ledger').dataset.tone = tone;
     setText(byId('ledger-verdict'), text);
   });
@@ -64,6 +66,7 @@ export function showLedger(connection, { onPublication }) {
   connection.on('state', (state) => {
     if (state.name === 'connected') awayMs = state.away;
     byId('ledger').dataset.paused = state.name !== 'connected';
+    draw();
   });
   connection.subscribe(CHANNEL, {
     subscribed: (context) => {

@@ -46,6 +46,7 @@ export function showLoad(connection, auth, { onCall }) {
     setText(byId('load-missed'), sequence.missed === 0 ? ''
       : `${count(sequence.missed)} of the load went by while this page was away: that channel keeps no history.`);
     const series = latencies.series(now);
+    byId('chart-empty').hidden = series.count.some(Boolean);
     chart.draw(series);
     if (byId('chart-table').open) fillTable(byId('chart-rows'), series);
     const ahead = guard.correction;

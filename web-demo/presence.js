@@ -6,6 +6,7 @@ import { capital, plural } from './format.js';
 const LOBBY = 'demo:lobby';
 const SHOWN_MAX = 8;
 const TINTS = 6;
+const NOT_TOLD = 'This hub does not tell who is here.';
 
 // Clients → people: connections of one user are one person, guests are counted.  Pure.
 export function peopleOf(clients, ownUser) {
@@ -65,10 +66,19 @@ export function showPresence(connection, auth) {
     clients.set(client, { user, name: connInfo?.name });
     draw();
   };
+  connection.on('state', ({ name }) => {
+    if (name !== 'disconnected') return;
+    clients.clear();
+    list.replaceChildren();
+    setText(words, 'Not connected.');
+  });
   connection.subscribe(LOBBY, {
     async subscribed() {
       const { clients: present } = await connection.presence(LOBBY).catch(() => ({ clients: null }));
-      if (present === null) return;
+      if (present === null) {
+        setText(words, NOT_TOLD);
+        return;
+      }
       clients.clear();
       Object.values(present).forEach(put);
       draw();
@@ -80,7 +90,7 @@ export function showPresence(connection, auth) {
     },
     unsubscribed: () => {
       clients.clear();
-      setText(words, 'This hub does not tell who is here.');
+      setText(words, NOT_TOLD);
     },
   }, { joinLeave: true });
 }

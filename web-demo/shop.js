@@ -79,7 +79,13 @@ export function showShop(connection, auth, { onBuy }) {
     draw();
   });
   byId('products-again').addEventListener('click', load);
-  connection.on('state', ({ name }) => { if (name === 'connected') load(); });
+  connection.on('state', ({ name }) => {
+    if (name === 'connected') load();
+    if (name === 'disconnected' && products.length === 0) {
+      setText(byId('products-state-title'), 'No products without a connection');
+      setText(byId('products-state-text'), 'They are asked for over the socket.');
+    }
+  });
   return {
     stockMayHaveChanged() {
       reload ||= setTimeout(load, RELOAD_MS);

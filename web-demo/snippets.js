@@ -25,9 +25,12 @@ const tokenLines = (place) =>
   `TOKEN=$(curl -s -H 'Content-Type: application/json' -d ${inShell(loginBody(place))} \\
   ${place.http}/auth/login | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`;
 
+// Node has a WebSocket of its own from version 22 on.
+const jsImport = `// npm install centrifuge        (Node before 22: ws too, and {websocket: WebSocket} below)
+import { Centrifuge } from 'centrifuge';`;
+
 const javascript = {
-  subscribe: ({ channel }, { ws }) => `// npm install centrifuge
-import { Centrifuge } from 'centrifuge';
+  subscribe: ({ channel }, { ws }) => `${jsImport}
 
 const client = new Centrifuge(${inJs(ws)});
 const subscription = client.newSubscription(${inJs(channel)});
@@ -35,8 +38,7 @@ subscription.on('publication', ({ data }) => console.log(data));
 subscription.subscribe();
 client.connect();`,
 
-  publish: ({ channel, data }, { ws }) => `// npm install centrifuge
-import { Centrifuge } from 'centrifuge';
+  publish: ({ channel, data }, { ws }) => `${jsImport}
 
 const client = new Centrifuge(${inJs(ws)});
 client.connect();
@@ -44,8 +46,7 @@ await client.ready();
 await client.publish(${inJs(channel)}, ${indented(data, 0)});
 client.disconnect();`,
 
-  rpc: ({ method, params, needsUser }, place) => `// npm install centrifuge
-import { Centrifuge } from 'centrifuge';
+  rpc: ({ method, params, needsUser }, place) => `${jsImport}
 ${needsUser ? `
 const login = await fetch(${inJs(`${place.http}/auth/login`)}, {
   method: 'POST',

@@ -7,17 +7,17 @@ export function showStatus(connection) {
   const root = byId('status');
   const name = byId('state-name');
   const detail = byId('state-detail');
-  const again = byId('reconnect');
+  const lost = byId('lost');
 
   const show = (state, title, text) => {
     root.dataset.state = state;
     document.documentElement.dataset.connection = state;
     setText(name, title); // the live region: once per change of state
     setText(detail, text);
-    again.hidden = state !== 'disconnected';
+    lost.hidden = state !== 'disconnected';
   };
 
-  again.addEventListener('click', () => connection.again());
+  byId('reconnect').addEventListener('click', () => connection.again());
   connection.on('state', (state) => {
     if (state.name === 'connecting') show('connecting', 'Connecting', 'Opening a WebSocket.');
     if (state.name === 'connected') {
@@ -28,7 +28,8 @@ export function showStatus(connection) {
       show('reconnecting', 'Reconnecting', [when, state.reason && `(${state.reason})`].filter(Boolean).join(' '));
     }
     if (state.name === 'disconnected') {
-      show('disconnected', 'Disconnected', `${state.reason}. ${state.advice}`.trim());
+      show('disconnected', 'Disconnected', '');
+      setText(byId('lost-why'), `The hub ended this connection: ${state.reason}. ${state.advice}`.trim());
     }
   });
 

@@ -113,7 +113,7 @@ describe('the page', () => {
     const page = await context.open(closed);
     await waitForState(page, 'disconnected');
     assert.equal(await text(page, '#state-name'), 'Disconnected');
-    assert.match(await text(page, '#state-detail'), /bad request, code 3501\. .*anonymous/);
+    assert.match(await text(page, '#lost-why'), /bad request, code 3501\. .*anonymous/);
     assert(await page.getByRole('button', { name: 'Connect again' }).isVisible());
     await screenshot(page, 'disconnected');
     assert.deepEqual(await violations(page), []);
