@@ -38,14 +38,6 @@ subscription.on('publication', ({ data }) => console.log(data));
 subscription.subscribe();
 client.connect();`,
 
-  publish: ({ channel, data }, { ws }) => `${jsImport}
-
-const client = new Centrifuge(${inJs(ws)});
-client.connect();
-await client.ready();
-await client.publish(${inJs(channel)}, ${indented(data, 0)});
-client.disconnect();`,
-
   rpc: ({ method, params, needsUser }, place) => `${jsImport}
 ${needsUser ? `
 const login = await fetch(${inJs(`${place.http}/auth/login`)}, {
@@ -62,11 +54,13 @@ console.log(data);
 client.disconnect();`,
 };
 
+const cHead = (file, more = '') => `/* cc ${file} $(pkg-config --cflags --libs wirehub)${more} */`;
+
 const c = {
-  subscribe: ({ channel }, { ws }) => `/* cc hello.c $(pkg-config --cflags --libs wirehub) */
+  subscribe: ({ channel }, { ws }) => `${cHead('hello.c')}
 #include <stdio.h>
 #include <unistd.h>
-#include <wirehub/client.h>
+#include <wirehub/wirehub.h>
 
 static void on_publication(struct wh_sub *sub, const struct wh_publication *p, void *user)
 {
@@ -83,33 +77,35 @@ int main(void)
     pause();
 }`,
 
-  rpc: ({ method, params, needsUser }, { ws }) => `/* cc call.c $(pkg-config --cflags --libs wirehub)${needsUser ? '; TOKEN: see Shell' : ''} */
+  rpc: ({ method, params, needsUser }, { ws }) => `${cHead('call.c', needsUser ? '; TOKEN as under Shell' : '')}
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <wirehub/client.h>
+${needsUser ? '#include <stdlib.h>\n' : ''}#include <wirehub/wirehub.h>
 
 int main(void)
 {
-    const char *json = ${inC(compact(fresh(params)))};
     struct wh_client_options options = WH_CLIENT_OPTIONS_INIT;
-    struct wh_reply *reply = NULL;
-    struct wh_error error = {0};
-${needsUser ? '    options.token = getenv("TOKEN");\n' : ''}    struct wh_client *client = wh_client_open(${inC(ws)}, &options);
+    struct wh_result *result;
+    struct wh_error error;
+${needsUser ? '\n    options.token = getenv("TOKEN");' : ''}
+    struct wh_client *client = wh_client_open(${inC(ws)}, &options);
     if (!client)
         return 1;
-    if (wh_client_rpc_sync(client, ${inC(method)}, (struct wh_data){json, strlen(json)}, 5000, &reply, &error))
+    enum wh_err err = wh_client_rpc_sync(client, ${inC(method)},
+        wh_json(${inC(compact(fresh(params)))}),
+        5000, &result, &error);
+    if (err) {
         fprintf(stderr, "%s\\n", error.text);
-    else
-        printf("%.*s\\n", (int)wh_reply_data(reply).len, (const char *)wh_reply_data(reply).ptr);
-    wh_reply_free(reply);
+    } else {
+        printf("%.*s\\n", (int)result->data.len, (const char *)result->data.ptr);
+        wh_result_free(result);
+    }
     wh_client_free(client);
+    return err != WH_OK;
 }`,
 };
 
 const shell = {
   subscribe: ({ channel }, { ws }) => `wh -u ${ws} sub ${inShell(channel)}`,
-  publish: ({ channel, data }, { ws }) => `wh -u ${ws} pub ${inShell(channel)} ${inShell(compact(data))}`,
   rpc: ({ method, params, needsUser }, place) => {
     const json = inShell(compact(fresh(params)));
     const header = needsUser ? ' -H "Authorization: Bearer $TOKEN"' : '';
@@ -142,24 +138,25 @@ ${cli} LLEN wh:rpc:${service}
 ${cli} MONITOR | grep --line-buffered wh:rpc:${service}`;
 }
 
-const NOTES = {
-  c: { publish: 'The C client publishes with wh_client_publish; the page did not publish over its socket.' },
-  redis: {
-    rpc: 'The hub answers this one by itself: nothing passes through Redis.',
-    other: 'This hub runs without Redis.',
-  },
-};
+const NO_REDIS = 'This hub runs without Redis.';
+const NOT_BY_REDIS = 'The hub answers this one by itself: nothing passes through Redis.';
 
-// Each {text} or {note}: why there is none.
+// Each {text}, or {note}: why there is none.
 export function snippets(action, place) {
-  const wrap = (make, note) => (make ? { text: make(action, place) } : { note });
   const redis = redisCli(action, place);
+  if (action.kind === 'publish') { // what the page saw being published, by a service
+    const note = `Clients may not publish to ${action.channel}: services do, through Redis.`;
+    return {
+      javascript: { note }, c: { note }, shell: { note },
+      redis: redis === null ? { note: NO_REDIS } : { text: redis },
+    };
+  }
   return {
-    javascript: wrap(javascript[action.kind]),
-    c: wrap(c[action.kind], NOTES.c[action.kind]),
-    shell: wrap(shell[action.kind]),
-    redis: redis === null
-      ? { note: place.redisPort === null ? NOTES.redis.other : NOTES.redis.rpc } : { text: redis },
+    javascript: { text: javascript[action.kind](action, place) },
+    c: { text: c[action.kind](action, place) },
+    shell: { text: shell[action.kind](action, place) },
+    redis: redis === null ? { note: place.redisPort === null ? NO_REDIS : NOT_BY_REDIS }
+      : { text: redis },
   };
 }
 
