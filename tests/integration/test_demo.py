@@ -347,6 +347,32 @@ def test_a_wrong_rate_is_refused_and_changes_nothing(demo_hub, start_demo, param
         assert call(stranger, "demo.v1.status")["load"]["rate"] == 10
 
 
+def test_a_load_that_was_missed_stays_missed_and_its_numbers_say_so(demo_hub, start_demo):
+    hub = demo_hub()
+    start_demo(hub)
+    with connect(hub) as client, connect(hub, user="bob") as other:
+        position = client.subscribe(LOAD)
+        wait_known(other)
+        call(other, "demo.v1.load", {"rate": 500})
+        last = client.next_publication(LOAD)["data"]["n"]
+        client.close()
+        wait_until(lambda: call(other, "demo.v1.status")["load"]["published"] > last + 50,
+                   "no load")
+    with reconnect(hub) as client:
+        again = client.subscribe(LOAD, recover=True, epoch=position["epoch"],
+                                 offset=position.get("offset", 0))
+        assert again["recovered"] is True and not again.get("publications")
+        assert client.next_publication(LOAD)["data"]["n"] > last + 50
+
+
+def test_nobody_but_the_service_writes_to_its_channels(demo_hub):
+    hub = demo_hub()
+    with connect(hub) as client:
+        for channel in (LEDGER, LOAD, STATS):
+            client.subscribe(channel)
+            assert refused(client.publish, channel, {"n": 1}).code == 103
+
+
 # Numbers
 
 
