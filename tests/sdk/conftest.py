@@ -43,3 +43,15 @@ def world(server_kind, redis):
 def make_world(server_kind, redis):
     with contextlib.ExitStack() as stack:
         yield lambda config=None: stack.enter_context(open_world(server_kind, redis, config))
+
+
+STEPS_WITH_A_SERVER_OF_THEIR_OWN = {"server"}
+
+
+@pytest.fixture
+def world_of(world, make_world):
+    def choose(script):
+        is_alone = any(STEPS_WITH_A_SERVER_OF_THEIR_OWN & set(step) for step in script["steps"])
+        return make_world(script.get("config")) if is_alone or "config" in script else world
+
+    return choose

@@ -6,18 +6,6 @@ import pytest
 from support import event_scripts
 from support.event_scripts import ScriptError, expected, load, names, normal, play
 
-STEPS_WITH_A_SERVER_OF_THEIR_OWN = {"server"}
-
-
-@pytest.fixture
-def world_of(world, make_world):
-    def choose(script):
-        is_alone = any(STEPS_WITH_A_SERVER_OF_THEIR_OWN & set(step) for step in script["steps"])
-        return make_world(script.get("config")) if is_alone or "config" in script else world
-
-    return choose
-
-
 @pytest.mark.parametrize("encoding", ["json", "protobuf"])
 @pytest.mark.parametrize("name", names())
 def test_centrifuge_js_sees_what_is_written(world_of, server_kind, name, encoding):

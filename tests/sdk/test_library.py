@@ -1,0 +1,35 @@
+"""libwirehub goes through every scenario in every mode, on our hub and on a real Centrifugo, and sees
+what the official JavaScript client saw: the same events in the same order."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.event_scripts import expected, load, names, play
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("WIREHUB_TEST_EVENT_SCRIPT", str(ROOT / "build/debug/bin/event_script"))
+# All modes speak all encodings; each encoding meets each kind of loop at least once.
+WAYS = [("threaded", "json"), ("dispatch", "json"), ("loop", "json"), ("uv", "json"),
+        ("threaded", "protobuf"), ("loop", "protobuf"), ("dispatch", "msgpack"), ("ev", "msgpack"),
+        ("glib", "protobuf")]
+SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+@pytest.mark.parametrize("mode,encoding", WAYS, ids=["-".join(way) for way in WAYS])
+@pytest.mark.parametrize("name", names())
+def test_it_sees_what_the_official_client_sees(world_of, server_kind, name, mode, encoding):
+    script = load(name)
+    if encoding == "msgpack" and server_kind != "hub":
+        pytest.skip("MessagePack is Wirehub's own")
+    if encoding not in script.get("encodings", [encoding]):
+        pytest.skip(f"the scenario is not for {encoding}")
+    seen = play(world_of(script), script, command=(PROGRAM, mode), encoding=encoding)
+    assert seen == expected(script, server_kind)
+
+
+def test_an_unknown_mode_is_refused():
+    done = subprocess.run([PROGRAM, "sideways"], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2 and "usage" in done.stderr
