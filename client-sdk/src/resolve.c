@@ -114,10 +114,9 @@ static void look_up(struct lookup *lookup)
     struct resolve_result *result = &lookup->result;
     int failure = getaddrinfo(lookup->host, NULL, &hints, &list);
     if (failure != 0) {
-        char text[96];
         const char *why = gai_strerror(failure);
         if (failure == EAI_SYSTEM)
-            why = strerror_r(errno, text, sizeof text) == 0 ? text : "system error";
+            why = strerror(errno);
         (void)snprintf(result->error, sizeof result->error, "%s", why);
         return;
     }
