@@ -38,7 +38,9 @@ enum {
     ENGINE_SUBS_MAX = 65536,    /* subscriptions, with and without handle; WH_ELIMIT */
     ENGINE_FRAME_BYTES = 32768, /* commands are put together to frames of that size at most (servers
                                    refuse large ones); a larger command is a frame of its own */
-    ENGINE_ARENA_MAX_FACTOR = 16 /* decoding a frame may take so many times its size, and 64 KiB */
+    ENGINE_ARENA_MAX_FACTOR = 128 /* decoding a frame, with its events, may take so many times its
+                                     size, and 64 KiB: in Protobuf 12 bytes can be a publication,
+                                     which in structs is some 700 */
 };
 
 enum engine_action_kind { ENGINE_NO_ACTION, ENGINE_OPEN, ENGINE_CLOSE };
