@@ -16,7 +16,7 @@ enum {
     SUB_REASON_BYTES_MAX = 255,  /* of an unsubscribed event; the rest is cut off */
     SUB_FILTER_NODES_MAX = 1000, /* of one tags filter; servers allow less */
     SUB_FILTER_DEPTH_MAX = 32,
-    SUB_FILTER_BYTES_MAX = 65536 /* of the copy in memory */
+    SUB_FILTER_BYTES_MAX = 65536 /* of all its texts */
 };
 
 /* Where to go on from. */

@@ -37,12 +37,23 @@ static enum wh_err refuse(struct wh_error *detail, enum wh_err err, const char *
 struct filter_copy {
     struct wh_arena *arena;
     size_t nodes;
+    size_t bytes;
 };
+
+/* Room for `count` things of `size` bytes more?  Counted here and not by the arena's limit, which
+ * looks like memory that ran out. */
+static bool has_room(struct filter_copy *copy, size_t count, size_t size)
+{
+    if (count > (SUB_FILTER_BYTES_MAX - copy->bytes) / size)
+        return false;
+    copy->bytes += count * size;
+    return true;
+}
 
 static enum wh_err copy_text(struct filter_copy *copy, const char *text, struct wh_slice *out)
 {
     struct wh_slice from = wh_slice_from_str(text);
-    if (from.ptr && !wh_utf8_is_valid(from))
+    if (from.ptr && (!has_room(copy, from.len, 1) || !wh_utf8_is_valid(from)))
         return WH_EINVAL;
     return wh_copy_slice(from, copy->arena, out);
 }
@@ -53,7 +64,7 @@ static enum wh_err copy_values(struct filter_copy *copy,
 {
     if (from->val_count == 0)
         return WH_OK;
-    if (!from->vals)
+    if (!from->vals || !has_room(copy, from->val_count, sizeof(*to->items)))
         return WH_EINVAL;
     to->items = wh_arena_alloc_array(copy->arena, from->val_count, sizeof(*to->items));
     if (!to->items)
@@ -118,16 +129,15 @@ enum wh_err sub_set_filter(struct wh_sub *sub, const struct wh_filter *filter)
     if (filter && sub->wants_delta)
         return WH_EINVAL; /* patches are between publications that a filter may hide */
     struct wh_arena arena;
-    wh_arena_init(&arena, SUB_FILTER_BYTES_MAX);
+    wh_arena_init(&arena, 0);
     struct wh_filter_node *root = NULL;
     if (filter) {
         struct filter_copy copy = {.arena = &arena};
         root = wh_arena_alloc(&arena, sizeof(*root));
         enum wh_err err = root ? copy_node(&copy, filter, 1, root) : WH_ENOMEM;
         if (err) {
-            bool is_full = err == WH_ENOMEM && arena.used > SUB_FILTER_BYTES_MAX / 2;
             wh_arena_deinit(&arena);
-            return is_full ? WH_EINVAL : err;
+            return err;
         }
     }
     wh_arena_deinit(&sub->filter_arena);

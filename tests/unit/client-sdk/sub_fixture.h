@@ -221,7 +221,7 @@ static inline bool fx_act(struct fx *fx)
 /* The transport up, connect command sent and taken. */
 static inline struct wh_command *fx_open(struct fx *fx)
 {
-    assert_int_equal(engine_connect(&fx->engine), WH_OK);
+    assert_int_equal(engine_connect(&fx->engine), WH_OK); /* nothing when it is on the way */
     if (!fx_act(fx)) {
         fx_advance(fx, 60000);
         assert_true(fx_act(fx));
