@@ -31,12 +31,18 @@ static inline void *failing_alloc_realloc(void *ptr, size_t size)
     return ++failing_alloc_count == failing_alloc_nth ? NULL : realloc(ptr, size);
 }
 
-static inline void failing_alloc_start(size_t nth)
+/* For a while, what a test itself needs does not count and does not fail. */
+static inline void failing_alloc_pause(bool is_paused)
 {
     static const struct wh_allocator failing = {failing_alloc_malloc, failing_alloc_realloc, free};
+    wh_alloc_set(is_paused ? NULL : &failing);
+}
+
+static inline void failing_alloc_start(size_t nth)
+{
     failing_alloc_nth = nth;
     failing_alloc_count = 0;
-    wh_alloc_set(&failing);
+    failing_alloc_pause(false);
 }
 
 /* True when the chosen allocation was asked for, and thus failed. */

@@ -1,0 +1,35 @@
+/*
+ * Transcripts of the SDK's engine: tests/golden/sdk/NAME.jsonl, one step a line.
+ *
+ *   {"case":"a claim","options":{…},"only":"json"}   a new engine (options as text, plus
+ *                                  "get_token":true, "emulated_headers":{…}); `only` one encoding
+ * what happens to it
+ *   {"do":"connect"}               also disconnect, reconnect_now, close, set_token (token),
+ *                                  batch_begin, batch_end, cancel (name), token_ok (token),
+ *                                  token_unauthorized, token_error (text), pong, too_big,
+ *                                  subscribe (channel, options), unsubscribe (channel)
+ *   {"call":"rpc",…,"err":…}       a call; `err` (default WH_OK) is how its start ends
+ *   {"opened":true}                by the transport, in the encoding of this run; or
+ * {"opened":"json"}
+ *   {"closed":3001,"reason":""}    by the server; "error":{"http_status":503,"text":…} = never open
+ *   {"in":{…}} {"in":[…]}          a frame of replies; {"in_text":"…"} bytes as they are
+ *   {"advance":1000}               milliseconds pass
+ * what must have come of it, in order; nothing may be left over at the next thing that happens
+ *   {"open":0}                     ENGINE_OPEN with that URL;  {"close":1000} ENGINE_CLOSE
+ *   {"out":[…]}                    one frame with exactly these commands
+ *   {"event":"connecting",…}       an event with (at least) these members
+ *   {"state":"connected"} {"ping":true} {"retry":[500,1000]}   a timer runs that is due in that
+ * range
+ */
+#ifndef WH_TEST_SDK_TRANSCRIPT_H
+#define WH_TEST_SDK_TRANSCRIPT_H
+
+#include "tests/support/fake_sdk.h"
+
+/* Run all cases of a file in one encoding; the first mismatch fails the cmocka test. */
+void sdk_transcript_run(const char *path, enum wh_encoding encoding);
+
+/* Every case again and again with the nth allocation failing.  Nothing may crash or leak. */
+void sdk_transcript_torture(const char *path, enum wh_encoding encoding);
+
+#endif
