@@ -26,6 +26,7 @@
 #include "client-sdk/src/tokens.h"
 #include "client-sdk/src/trace.h"
 #include "common/base/alloc.h"
+#include "tests/support/failing_alloc.h"
 
 enum { FX_COMMANDS_MAX = 512, FX_LOG_MAX = 1 << 16 };
 
@@ -39,7 +40,8 @@ struct fx {
     size_t command_first, command_count;
     char log[FX_LOG_MAX];
     size_t log_len;
-    bool is_quiet; /* no log */
+    bool is_quiet;              /* no log */
+    size_t message_arena_limit; /* of messages that come; 0 = their own */
     struct wh_token_request *token_request;
     struct wh_state_request *state_request;
     void (*on_event)(struct fx *fx, struct event *event);
@@ -135,10 +137,14 @@ static inline void fx_advance(struct fx *fx, uint64_t ms)
 static inline void fx_give(struct fx *fx, uint32_t connection, const void *bytes, size_t len)
 {
     struct message *message = message_new(len, true);
-    if (!message)
-        return; /* torture: the transport closes then */
+    if (!message) { /* what a transport does then */
+        engine_closed(&fx->engine, connection, 0, WH_SLICE_ABSENT, NULL);
+        return;
+    }
     if (len > 0)
         memcpy(message->bytes, bytes, len);
+    if (fx->message_arena_limit)
+        message->arena.limit = fx->message_arena_limit;
     engine_received(&fx->engine, connection, message);
 }
 
@@ -153,10 +159,25 @@ WH_PRINTF(2, 3) static inline void fx_say(struct fx *fx, const char *format, ...
     fx_give(fx, fx->connection, text, (size_t)len);
 }
 
+/* Memory of the fixture itself does not fail in tests that make memory fail. */
+static size_t fx_paused_nth, fx_paused_count;
+static inline void fx_pause(void)
+{
+    fx_paused_nth = failing_alloc_nth;
+    fx_paused_count = failing_alloc_count;
+    failing_alloc_nth = 0;
+}
+static inline void fx_resume(void)
+{
+    failing_alloc_nth = fx_paused_nth;
+    failing_alloc_count = fx_paused_count;
+}
+
 /* Frames into commands. */
 static inline void fx_pull(struct fx *fx)
 {
     struct wh_buf frame = {0};
+    fx_pause();
     while (engine_take_frame(&fx->engine, &frame)) {
         struct wh_slice copy = wh_arena_copy(&fx->arena, wh_buf_slice(&frame));
         for (;;) {
@@ -172,6 +193,7 @@ static inline void fx_pull(struct fx *fx)
         wh_buf_reset(&frame);
     }
     wh_buf_deinit(&frame);
+    fx_resume();
 }
 
 /* The oldest command that nobody took; NULL when there is none. */

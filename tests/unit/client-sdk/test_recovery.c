@@ -25,6 +25,7 @@ struct world {
     struct server server;
     struct wh_sub *sub;
     bool may_unsubscribe; /* inside callbacks */
+    bool is_tortured;     /* memory fails */
     bool has_started;
     char epoch[8]; /* the program's view */
     uint64_t seen;
@@ -193,7 +194,12 @@ static void on_publication(struct world *world, const struct wh_publication *pub
     world->publications++;
 }
 
-static void step(struct world *world);
+static void subscribe(struct world *world)
+{
+    enum wh_err err = sub_subscribe(world->sub);
+    if (err != WH_OK)
+        assert_true(world->is_tortured && err == WH_ENOMEM);
+}
 
 static void in_callback(struct world *world)
 {
@@ -202,7 +208,7 @@ static void in_callback(struct world *world)
     world->unsubscribes++;
     sub_unsubscribe(world->sub, 0, "unsubscribe called");
     if (wh_random_below(2) == 0)
-        assert_int_equal(sub_subscribe(world->sub), WH_OK);
+        subscribe(world);
     /* Replies can come while the callback runs. */
     for (uint64_t i = wh_random_below(6); i > 0; i--) {
         serve(world);
@@ -231,7 +237,7 @@ static void program_step(struct world *world)
         world->unsubscribes++;
         sub_unsubscribe(world->sub, 0, "unsubscribe called");
     } else {
-        assert_int_equal(sub_subscribe(world->sub), WH_OK);
+        subscribe(world);
     }
 }
 
@@ -334,10 +340,33 @@ static void every_offset_comes_once_in_order_or_is_reported_lost(void **state)
     assert_true(publications > 1000 && losses > 100 && recoveries > 1000 && unsubscribes > 1000);
 }
 
+/* One allocation fails somewhere: what is owed to the program is the same. */
+static void memory_that_fails_loses_nothing(void **state)
+{
+    (void)state;
+    size_t nth = 1;
+    for (bool has_failed = true; has_failed; nth++) {
+        struct world *world = &the_world;
+        wh_random_seed(5);
+        world_init(world);
+        world->may_unsubscribe = true;
+        world->is_tortured = true;
+        failing_alloc_start(nth);
+        for (unsigned i = 0; i < 600; i++)
+            step(world);
+        has_failed = failing_alloc_stop();
+        settle(world);
+        world_deinit(world);
+    }
+    print_message("%zu allocations failed\n", nth - 2);
+    assert_true(nth > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_offset_comes_once_in_order_or_is_reported_lost),
+        cmocka_unit_test(memory_that_fails_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
