@@ -132,6 +132,13 @@ static void a_filter_that_is_too_deep_or_too_large_is_refused(void **state)
     struct wh_sub *sub = fx_sub(fx, "c", NULL);
     struct wh_filter loop = {.op = "not", .nodes = &loop, .node_count = 1};
     assert_int_equal(sub_set_filter(sub, &loop), WH_EINVAL);
+    struct wh_filter chain[SUB_FILTER_DEPTH_MAX + 1] = {0};
+    for (size_t i = 0; i < SUB_FILTER_DEPTH_MAX; i++)
+        chain[i] = (struct wh_filter){.op = "not", .nodes = &chain[i + 1], .node_count = 1};
+    chain[SUB_FILTER_DEPTH_MAX] = (struct wh_filter){.key = "k", .cmp = "ex"};
+    assert_int_equal(sub_set_filter(sub, chain), WH_EINVAL);
+    assert_int_equal(sub_set_filter(sub, chain + 1), WH_OK);
+    assert_int_equal(sub_set_filter(sub, NULL), WH_OK);
     struct wh_filter many = {.op = "or", .nodes = &loop, .node_count = SIZE_MAX / 2};
     assert_int_equal(sub_set_filter(sub, &many), WH_EINVAL);
     char *text = calloc(1, SUB_FILTER_BYTES_MAX + 1);
@@ -342,11 +349,13 @@ static void a_reply_that_tells_the_offset_after_the_batch_loses_nothing(void **s
            "{\"data\":8,\"offset\":8}]}}",
            fx_take(fx)->id);
     assert_int_equal(sub->received.offset, 9);
+    assert_int_equal(fx->engine.events.count, 3); /* 4 does not even wait */
     fx_expect(fx, "subscribed c 9:e recoverable recovered\npub c 6 #6\npub c 8 #8\n");
     assert_int_equal(sub_stored_position(sub)->offset, 9);
     fx_say(fx, "{\"push\":{\"channel\":\"c\",\"pub\":{\"data\":9,\"offset\":9}}}\n"
                "{\"push\":{\"channel\":\"c\",\"pub\":{\"data\":0}}}\n"
                "{\"push\":{\"channel\":\"c\",\"pub\":{\"data\":10,\"offset\":10}}}");
+    assert_int_equal(fx->engine.events.count, 2);
     fx_expect(fx, "pub c 0\npub c 10 #10\n");
 }
 
@@ -460,6 +469,7 @@ static void numbers_stand_for_channels_until_the_connection_is_lost(void **state
     fx_say(fx, "{\"push\":{\"channel\":\"c\",\"pub\":{\"data\":3}}}");
     fx_expect(fx, "pub c 1\npub c 3\n");
     fx_lose(fx);
+    assert_int_equal(fx->engine.sub_by_number.count, 0);
     fx_advance(fx, 60000);
     assert_true(fx_act(fx));
     uint32_t connect = fx_take(fx)->id, subscribe = fx_take(fx)->id;

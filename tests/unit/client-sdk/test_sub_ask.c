@@ -153,6 +153,28 @@ static void an_answer_serves_the_next_connection(void **state)
     assert_null(fx->token_request);
 }
 
+static void a_question_is_asked_once_over_lost_connections(void **state)
+{
+    struct fx *fx = *state;
+    static const struct wh_sub_options *const options[] = {&with_token, &with_state};
+    for (size_t i = 0; i < 2; i++) {
+        struct wh_sub *sub = begin(fx, options[i]);
+        fx_forget(fx);
+        fx_lose(fx);
+        engine_reconnect_now(&fx->engine); /* before the question times out */
+        fx_forget(fx);
+        fx_connect(fx);
+        fx_expect(fx, "connected\n");
+        if (i == 0)
+            fx_answer_token(fx, "t");
+        else
+            fx_answer_state(fx, 1, "e");
+        assert_non_null(fx_take(fx)->subscribe);
+        sub_forget(sub);
+        engine_disconnect(&fx->engine);
+    }
+}
+
 /* ---- refresh ------------------------------------------------------------------------------------
  */
 
@@ -315,6 +337,7 @@ int main(void)
         TEST(an_expired_token_without_get_token_is_a_configuration_error),
         TEST(an_answer_after_unsubscribe_is_dropped),
         TEST(an_answer_serves_the_next_connection),
+        TEST(a_question_is_asked_once_over_lost_connections),
         TEST(a_token_is_refreshed_when_its_ttl_has_passed),
         TEST(a_refresh_that_fails_for_now_is_tried_again_after_10_to_20_s),
         TEST(a_refresh_that_fails_for_good_ends_it),
