@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Runs the suites and counts: run_tests.py [unit|integration|conformance|browser]...
+"""Runs the suites and counts: run_tests.py [unit|integration|conformance|sdk|browser]...
 
 Counts come from what the runners write for machines: ctest's JUnit file with the XML of cmocka
 inside (cases, not executables), pytest's JUnit file, node's TAP.  A runner that crashes, hangs,
@@ -189,12 +189,20 @@ def folder(path, preset, seconds):
     return counts + (node(path, scripts, preset, seconds) if scripts else Counts())
 
 
+def sdk():
+    """With a Centrifugo where one can be built; elsewhere its tests are skipped, with the reason."""
+    run([PYTHON, "-m", "support.centrifugo"], 900, {"PYTHONPATH": str(ROOT / "tests"),
+                                                    "PYTHONDONTWRITEBYTECODE": "1"})
+    return folder("tests/sdk", "debug", 300)
+
+
 # What is tested and with which build: the sanitized one finds more, the browser meets the shipped
 # one.  Times are bounds against hanging; the whole stays below 15 minutes on two cores.
 SUITES = {
     "unit": lambda: ctest("debug") + ctest("release"),
     "integration": lambda: folder("tests/integration", "debug", 540),
     "conformance": lambda: folder("tests/conformance", "debug", 420),
+    "sdk": sdk,
     "browser": lambda: folder("tests/browser", "release", 180),
 }
 

@@ -152,7 +152,7 @@ static void shut(struct engine *engine, uint16_t close_code, struct wh_slice clo
 static void become_disconnected(struct engine *engine, uint32_t code, struct wh_slice reason)
 {
     engine->state = ENGINE_DISCONNECTED;
-    calls_fail(engine, true, WH_ECONNLOST, WH_CODE_TRANSPORT_CLOSED);
+    calls_fail(engine, true, WH_ECONNLOST, WH_CODE_CONNECTION_CLOSED);
     calls_fail(engine, false, WH_EDISCONNECTED, WH_CODE_CLIENT_DISCONNECTED);
     subs_on_disconnected(engine);
     push_transition(engine, EVENT_DISCONNECTED, code, reason, 0);
@@ -171,12 +171,12 @@ static void lose(struct engine *engine, uint32_t code, struct wh_slice reason)
     uint32_t delay_ms = wh_backoff_next_ms(&engine->backoff);
     engine->state = ENGINE_BACKING_OFF;
     wh_timer_start(&engine->wheel, &engine->connect_timer, engine->now_ms, delay_ms);
+    calls_fail(engine, true, WH_ECONNLOST, WH_CODE_CONNECTION_CLOSED);
+    subs_on_disconnected(engine); /* first the subscriptions, as in the other SDKs */
     if (was_connected)
         push_transition(engine, EVENT_CONNECTING, code, reason, delay_ms);
     else
         trace_line(WH_SEVERITY_INFO, "client", "retry", "delay_ms=%u", delay_ms);
-    calls_fail(engine, true, WH_ECONNLOST, WH_CODE_TRANSPORT_CLOSED);
-    subs_on_disconnected(engine);
 }
 
 static void lose_attempt(struct engine *engine, const struct wh_error *error)
@@ -672,6 +672,9 @@ static void on_connect_error(struct engine *engine, const struct wh_error_reply 
 {
     bool is_expired = reply->code == WH_ERROR_TOKEN_EXPIRED;
     if (is_expired && !engine->settings->events.get_token) {
+        struct wh_error expired = engine_error_make(WH_ESERVER, reply->code, reply->temporary, 0,
+                                                    "connect: %.*s", WH_SLICE_ARGS(reply->message));
+        engine_error(engine, NULL, &expired);
         struct wh_error error =
             engine_error_make(WH_EUNAUTHORIZED, WH_CODE_BAD_CONFIGURATION, false, 0,
                               "the token has expired and there is no get_token to ask");
