@@ -317,6 +317,7 @@ enum wh_err engine_init(struct engine *engine,
     refresh_init(engine);
     wh_list_init(&engine->unsent);
     wh_list_init(&engine->sent);
+    wh_list_init(&engine->subs_in_order);
     event_queue_init(&engine->events);
     refill_spares(engine);
     wh_buf_append_str(&engine->token, settings->token ? settings->token : "");

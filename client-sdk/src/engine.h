@@ -170,6 +170,8 @@ struct engine {
 
     struct wh_map subs;          /* by channel: struct sub, those with a handle */
     struct wh_map sub_by_number; /* channel numbers of this connection; subs only */
+    struct wh_list subs_in_order; /* the same, as they were made: what happens to all of them at
+                                     once happens in this order, as in the other SDKs */
     struct wh_map server_subs;   /* by channel: struct server_sub */
 
     struct event_queue events;

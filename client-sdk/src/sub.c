@@ -105,6 +105,7 @@ enum wh_err sub_new(struct engine *engine,
             free_sub(sub);
         return err;
     }
+    wh_list_push_back(&engine->subs_in_order, &sub->link);
     *out_sub = sub;
     return WH_OK;
 }
@@ -129,6 +130,7 @@ void sub_forget(struct wh_sub *sub)
     sub->state = WH_SUB_UNSUBSCRIBED;
     sub->generation++;
     wh_map_remove(&engine->subs, wh_slice_from_str(sub->channel));
+    wh_list_remove(&sub->link);
     calls_on_sub(engine, sub);
     release_user(sub);
     if (is_known)

@@ -303,7 +303,7 @@ static void a_lost_connection_makes_it_subscribing_and_it_comes_back(void **stat
     struct wh_sub *sub = fx_sub(fx, "c", NULL);
     fx_subscribe(fx, sub, RECOVERABLE "5");
     fx_lose(fx);
-    fx_expect(fx, "connecting 1 transport closed\nsubscribing c 1 transport closed\n");
+    fx_expect(fx, "subscribing c 1 transport closed\nconnecting 1 transport closed\n");
     fx_advance(fx, 60000);
     assert_true(fx_act(fx));
     const struct wh_command *connect = fx_take(fx), *command = fx_take(fx);
@@ -551,8 +551,8 @@ static void closing_with_3014_invalidates_all(void **state)
     /* What waits is delivered, but unsubscribing does not go back behind it. */
     fx_say(fx, "{\"push\":{\"channel\":\"c\",\"pub\":{\"data\":4,\"offset\":4}}}");
     engine_closed(&fx->engine, fx->connection, 3014, WH_SLICE_LITERAL("state invalidated"), NULL);
-    fx_expect(fx, "pub c 4 #4\nconnecting 3014 state invalidated\n"
-                  "subscribing c 1 transport closed\n");
+    fx_expect(fx, "pub c 4 #4\nsubscribing c 1 transport closed\n"
+                  "connecting 3014 state invalidated\n");
     sub_unsubscribe(sub, 0, "u");
     assert_int_equal(sub_subscribe(sub), WH_OK);
     fx_open(fx);
