@@ -171,12 +171,12 @@ static void lose(struct engine *engine, uint32_t code, struct wh_slice reason)
     uint32_t delay_ms = wh_backoff_next_ms(&engine->backoff);
     engine->state = ENGINE_BACKING_OFF;
     wh_timer_start(&engine->wheel, &engine->connect_timer, engine->now_ms, delay_ms);
-    calls_fail(engine, true, WH_ECONNLOST, WH_CODE_CONNECTION_CLOSED);
     subs_on_disconnected(engine); /* first the subscriptions, as in the other SDKs */
     if (was_connected)
         push_transition(engine, EVENT_CONNECTING, code, reason, delay_ms);
     else
         trace_line(WH_SEVERITY_INFO, "client", "retry", "delay_ms=%u", delay_ms);
+    calls_fail(engine, true, WH_ECONNLOST, WH_CODE_CONNECTION_CLOSED);
 }
 
 static void lose_attempt(struct engine *engine, const struct wh_error *error)

@@ -1,9 +1,9 @@
 """Fixtures for what a client library is proven in: tests/support/sdk_world.py.
 
     def test_x(world): ...      our hub and, where there is one, a real Centrifugo
-    def test_y(make_world): ... make_world(config) makes one of its own, same servers
+    def test_y(make_world): ... make_world(config) makes one of its own, with a Redis of its own
 
-Nothing of Redis is shared between tests of different processes; channels must be the test's own.
+`world` serves many tests: channels and users must be the test's own, and it must not be killed.
 """
 
 import contextlib
@@ -40,9 +40,14 @@ def world(server_kind, redis):
 
 
 @pytest.fixture
-def make_world(server_kind, redis):
+def make_world(server_kind):
+    """Not on the Redis of `world`: for 7 s after a node's death verbs of the others answer 100."""
     with contextlib.ExitStack() as stack:
-        yield lambda config=None: stack.enter_context(open_world(server_kind, redis, config))
+        def start(config=None):
+            own = stack.enter_context(RedisServer())
+            return stack.enter_context(open_world(server_kind, own, config))
+
+        yield start
 
 
 STEPS_WITH_A_SERVER_OF_THEIR_OWN = {"server"}

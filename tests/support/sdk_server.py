@@ -185,7 +185,9 @@ class SdkServer:
         raise NotImplementedError
 
     def restart(self):
-        """Started again on the same port and ready; killed before if it still runs."""
+        """Started again on the same port and ready; killed before if it still runs.  Until our hub
+        has forgotten the node that was killed (7 s) disconnect, subscribe and unsubscribe of its
+        API answer 100; publish does not."""
         raise NotImplementedError
 
     def check_alive(self):
