@@ -35,8 +35,9 @@ enum { ALIGNMENT = 16, BLOCK_MIN = 1024, BLOCK_MAX = 16 * 1024, OWN_BLOCK_MIN = 
 
 struct wh_arena_block {
     struct wh_arena_block *next;
-    size_t cap;  /* bytes in `data` */
-    size_t used; /* of them, handed out */
+    size_t cap;   /* bytes in `data` */
+    size_t used;  /* of them, handed out */
+    bool is_lent; /* by wh_arena_init_in: not ours to free */
     alignas(ALIGNMENT) char data[];
 };
 
@@ -48,10 +49,25 @@ void wh_arena_init(struct wh_arena *arena, size_t limit)
     *arena = (struct wh_arena){.limit = limit};
 }
 
+void wh_arena_init_in(struct wh_arena *arena, size_t limit, void *memory, size_t size)
+{
+    struct wh_arena_block *block = memory;
+    wh_arena_init(arena, limit);
+    if (size <= overhead)
+        return;
+    block->next = NULL;
+    block->cap = (size - overhead) & ~(size_t)(ALIGNMENT - 1);
+    block->used = 0;
+    block->is_lent = true;
+    POISON(block->data, block->cap);
+    arena->blocks = block;
+}
+
 static void block_free(struct wh_arena_block *block)
 {
     UNPOISON(block->data, block->cap);
-    wh_free(block);
+    if (!block->is_lent)
+        wh_free(block);
 }
 
 static void blocks_free(struct wh_arena_block *block)
@@ -70,11 +86,11 @@ void wh_arena_deinit(struct wh_arena *arena)
     arena->used = 0;
 }
 
-/* One block stays for the next message, unless only oversized ones are there. */
+/* One block stays for the next message, unless only oversized or lent ones are there. */
 void wh_arena_reset(struct wh_arena *arena)
 {
     struct wh_arena_block **link = &arena->blocks;
-    while (*link && (*link)->cap + overhead > BLOCK_MAX)
+    while (*link && ((*link)->is_lent || (*link)->cap + overhead > BLOCK_MAX))
         link = &(*link)->next;
     struct wh_arena_block *kept = *link;
     if (kept) {
@@ -96,6 +112,7 @@ static struct wh_arena_block *block_new(size_t cap)
     block->next = NULL;
     block->cap = cap;
     block->used = 0;
+    block->is_lent = false;
     POISON(block->data, cap);
     return block;
 }

@@ -19,6 +19,10 @@ struct wh_arena {
 };
 
 void wh_arena_init(struct wh_arena *arena, size_t limit);
+/* The same, with `size` bytes at `memory` (aligned to 16, the caller's, valid until deinit) to
+ * begin with: who allocates an object with an arena allocates both at once.  Some 32 bytes of it
+ * are spent; too few are not used at all.  A reset arena does without it. */
+void wh_arena_init_in(struct wh_arena *arena, size_t limit, void *memory, size_t size);
 void wh_arena_deinit(struct wh_arena *arena);
 void wh_arena_reset(struct wh_arena *arena);
 

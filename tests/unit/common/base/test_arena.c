@@ -181,6 +181,31 @@ static void a_failing_allocation_gives_null_and_the_arena_stays_usable(void **st
     assert_true(nth > 5);
 }
 
+static void lent_memory_is_used_first_and_never_freed(void **state)
+{
+    (void)state;
+    static const struct wh_allocator weighing = {weighing_malloc, NULL, weighing_free};
+    _Alignas(16) static char memory[1024];
+    wh_alloc_set(&weighing);
+    for (size_t size = 0; size <= sizeof memory; size += 16) {
+        struct wh_arena arena;
+        wh_arena_init_in(&arena, 0, memory, size);
+        char *first = wh_arena_alloc(&arena, 16);
+        bool is_lent = first >= memory && first + 16 <= memory + size;
+        assert_int_equal(is_lent, size >= 48);
+        assert_int_equal(held == 0, is_lent);
+        for (int i = 0; i < 100; i++)
+            memset(wh_arena_alloc(&arena, 40), 1, 40);
+        wh_arena_reset(&arena);
+        assert_in_range(held, 1, 16384);
+        memset(wh_arena_alloc(&arena, 500), 1, 500);
+        wh_arena_deinit(&arena);
+        assert_int_equal(held, 0);
+        memset(memory, 0, sizeof memory);
+    }
+    wh_alloc_set(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +216,7 @@ int main(void)
         cmocka_unit_test(a_copy_is_terminated_and_absent_stays_absent),
         cmocka_unit_test(a_reset_arena_serves_small_messages_without_allocating),
         cmocka_unit_test(reset_never_holds_more_than_one_block_of_16_kib),
+        cmocka_unit_test(lent_memory_is_used_first_and_never_freed),
         cmocka_unit_test(a_failing_allocation_gives_null_and_the_arena_stays_usable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
