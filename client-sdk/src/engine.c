@@ -22,6 +22,16 @@ enum { REASON_BYTES_MAX = 123, SPARE_REASON_BYTES = 124 };
 
 static void attempt(struct engine *engine);
 
+/* At most `max` bytes of `text`, not ending inside a character of UTF-8. */
+static struct wh_slice cut(struct wh_slice text, size_t max)
+{
+    if (text.len <= max)
+        return text;
+    while (max > 0 && ((unsigned char)text.ptr[max] & 0xC0) == 0x80)
+        max--;
+    return wh_slice(text.ptr, max);
+}
+
 /* ---- events of the state ------------------------------------------------------------------------
  */
 
@@ -55,8 +65,7 @@ static void push_transition(struct engine *engine,
     struct event *event = event_new(kind, NULL, reason.len + 1);
     if (!event) {
         event = take_spare(engine);
-        if (reason.len >= SPARE_REASON_BYTES)
-            reason.len = SPARE_REASON_BYTES - 1;
+        reason = cut(reason, SPARE_REASON_BYTES - 1);
     }
     if (!event)
         return;
@@ -85,10 +94,15 @@ struct wh_error engine_error_make(enum wh_err err,
 {
     struct wh_error error = {
         .err = err, .code = code, .temporary = temporary, .http_status = http_status};
+    char whole[2 * sizeof(error.text)];
     va_list args;
     va_start(args, format);
-    vsnprintf(error.text, sizeof(error.text), format, args);
+    vsnprintf(whole, sizeof(whole), format, args);
     va_end(args);
+    struct wh_slice text = cut(wh_slice_from_str(whole), sizeof(error.text) - 1);
+    memcpy(error.text, text.ptr, text.len);
+    if (error.text[0] == '\0') /* a server that gives no message */
+        snprintf(error.text, sizeof(error.text), "%s", wh_err_text(err));
     return error;
 }
 
@@ -97,6 +111,9 @@ void engine_error(struct engine *engine, struct wh_sub *sub, const struct wh_err
     trace_line(WH_SEVERITY_WARN, sub ? "sub" : "client", "error",
                "err=%s code=%u http_status=%u text=\"%s\"", wh_err_name(error->err), error->code,
                error->http_status, error->text);
+    /* A program that does not dispatch does not pile up what went wrong meanwhile. */
+    if (engine->events.bytes > engine->settings->event_queue_bytes_max)
+        return;
     struct event *event = event_new(sub ? EVENT_SUB_ERROR : EVENT_ERROR, NULL, 0);
     if (!event)
         return;
@@ -119,8 +136,7 @@ static void put_close(struct engine *engine, uint16_t code, struct wh_slice reas
         engine->open.kind = ENGINE_NO_ACTION; /* the transport never heard of it */
         return;
     }
-    if (reason.len > REASON_BYTES_MAX)
-        reason.len = REASON_BYTES_MAX;
+    reason = cut(reason, REASON_BYTES_MAX);
     if (reason.len > 0)
         memcpy(engine->close_reason, reason.ptr, reason.len);
     engine->close_reason[reason.len] = '\0';

@@ -14,18 +14,24 @@
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-enum { ARENA_BYTES_MIN = 65536 };
+enum {
+    ARENA_BYTES_MIN = 65536,
+    ARENA_BYTES_LENT = 1024, /* behind the bytes: one publication with its event */
+    ALIGNMENT = 16
+};
 
 struct message *message_new(size_t len, bool is_text)
 {
     if (len > SIZE_MAX / 2 / ENGINE_ARENA_MAX_FACTOR)
         return NULL;
-    struct message *message = wh_malloc(sizeof(*message) + len + 1);
+    size_t size = (sizeof(struct message) + len + ALIGNMENT) & ~(size_t)(ALIGNMENT - 1);
+    struct message *message = wh_malloc(size + ARENA_BYTES_LENT);
     if (!message)
         return NULL;
     *message = (struct message){.is_text = is_text, .len = len};
     atomic_init(&message->refs, 1);
-    wh_arena_init(&message->arena, len * ENGINE_ARENA_MAX_FACTOR + ARENA_BYTES_MIN);
+    wh_arena_init_in(&message->arena, len * ENGINE_ARENA_MAX_FACTOR + ARENA_BYTES_MIN,
+                     (char *)message + size, ARENA_BYTES_LENT);
     message->bytes[len] = '\0';
     return message;
 }
@@ -62,31 +68,6 @@ const char *message_cstr(struct message *message, struct wh_slice slice)
 
 /* ---- the protocol's structs as the program sees them --------------------------------------------
  */
-
-struct wh_data data_of_payload(struct wh_payload payload)
-{
-    static const uint32_t formats[] = {
-        [WH_PAYLOAD_BYTES] = WH_DATA_BYTES,
-        [WH_PAYLOAD_JSON] = WH_DATA_JSON,
-        [WH_PAYLOAD_MSGPACK] = WH_DATA_MSGPACK,
-    };
-    if (!wh_payload_is_present(payload))
-        return (struct wh_data){0};
-    return (struct wh_data){payload.bytes.ptr, payload.bytes.len, formats[payload.kind], 0};
-}
-
-enum wh_err payload_of_data(struct wh_data data, struct wh_payload *out_payload)
-{
-    static const enum wh_payload_kind kinds[] = {
-        [WH_DATA_JSON] = WH_PAYLOAD_JSON,
-        [WH_DATA_BYTES] = WH_PAYLOAD_BYTES,
-        [WH_DATA_MSGPACK] = WH_PAYLOAD_MSGPACK,
-    };
-    if (data.format > WH_DATA_MSGPACK || (!data.ptr && data.len > 0))
-        return WH_EINVAL;
-    *out_payload = (struct wh_payload){kinds[data.format], wh_slice(data.ptr, data.len)};
-    return WH_OK;
-}
 
 bool client_info_init(struct wh_client_info *out_info,
                       struct message *message,

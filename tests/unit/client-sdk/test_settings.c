@@ -1,0 +1,308 @@
+/* Options: what is refused, with which words, and what they become. */
+#include "client-sdk/src/settings.h"
+#include "tests/support/failing_alloc.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static void urls_are_taken_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *host, *path;
+        uint16_t port;
+        bool is_tls;
+    } cases[] = {
+        {"ws://h", "h", "/", 80, false},
+        {"WSS://h", "h", "/", 443, true},
+        {"ws://h:8000/connection/websocket?a=b", "h", "/connection/websocket?a=b", 8000, false},
+        {"wss://h?x=1", "h", "/?x=1", 443, true},
+        {"ws://[::1]:9/", "::1", "/", 9, false},
+        {"ws://[fe80::1]", "fe80::1", "/", 80, false},
+        {"ws://h:65535", "h", "/", 65535, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct wh_client_options options = {.size = sizeof(options), .url = cases[i].url};
+        struct settings settings;
+        assert_int_equal(settings_init(&settings, &options, NULL), WH_OK);
+        assert_int_equal(settings.url_count, 1);
+        assert_string_equal(settings.urls[0].text, cases[i].url);
+        assert_string_equal(settings.urls[0].host, cases[i].host);
+        assert_string_equal(settings.urls[0].path, cases[i].path);
+        assert_int_equal(settings.urls[0].port, cases[i].port);
+        assert_int_equal(settings.urls[0].is_tls, cases[i].is_tls);
+        settings_deinit(&settings);
+    }
+}
+
+static void zero_is_the_default(void **state)
+{
+    (void)state;
+    struct wh_client_options options = {.size = sizeof(options), .url = "ws://a, wss://b"};
+    struct settings settings;
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_OK);
+    assert_int_equal(settings.url_count, 2);
+    assert_int_equal(settings.timeout_ms, 5000);
+    assert_int_equal(settings.connect_timeout_ms, 10000);
+    assert_int_equal(settings.min_reconnect_ms, 500);
+    assert_int_equal(settings.max_reconnect_ms, 20000);
+    assert_int_equal(settings.max_server_ping_delay_ms, 10000);
+    assert_int_equal(settings.close_timeout_ms, 250);
+    assert_int_equal(settings.message_bytes_max, 1 << 20);
+    assert_int_equal(settings.send_queue_bytes_max, 1 << 20);
+    assert_int_equal(settings.event_queue_bytes_max, 16 << 20);
+    assert_string_equal(settings.name, "c");
+    assert_null(settings.token);
+    assert_null(settings.proxy);
+    settings_deinit(&settings);
+}
+
+static enum wh_err try_url(const char *url, struct wh_error *detail)
+{
+    struct wh_client_options options = {.size = sizeof(options), .url = url};
+    struct settings settings;
+    enum wh_err err = settings_init(&settings, &options, detail);
+    if (!err)
+        settings_deinit(&settings);
+    return err;
+}
+
+static void bad_urls_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {
+        NULL,
+        "",
+        "http://h",
+        "ws:/h",
+        "ws://",
+        "ws://:80",
+        "ws://h:0",
+        "ws://h:",
+        "ws://h:65536",
+        "ws://h:8x",
+        "ws://[::1",
+        "ws://[]",
+        "ws://[::1]x",
+        "ws://u:p@h",
+        "ws://h/#top",
+        "ws://a b",
+        "ws://a,",
+        "ws://a\n",
+        "ws://h:99999999999999999999",
+        "ws://a,,ws://b",
+    };
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        struct wh_error detail = {0};
+        enum wh_err err = try_url(urls[i], &detail);
+        if (err != WH_EINVAL)
+            fail_msg("%s: %s", urls[i] ? urls[i] : "NULL", wh_err_name(err));
+        assert_int_equal(detail.err, WH_EINVAL);
+        assert_int_equal(strncmp(detail.text, "url: ", 5), 0);
+    }
+}
+
+static const struct wh_header bad_name = {"a b", "v"};
+static const struct wh_header bad_value = {"a", "v\r\nx: y"};
+static const struct wh_header reserved = {"Sec-WebSocket-Key", "v"};
+static const struct wh_tls_options with_dir = {.size = sizeof(with_dir), .ca_dir = "/etc"};
+static const struct wh_tls_options with_cert = {.size = sizeof(with_cert), .cert_file = "c.pem"};
+
+#define OPTIONS(...)                                                                               \
+    (struct wh_client_options)                                                                     \
+    {                                                                                              \
+        .size = sizeof(struct wh_client_options), .url = "ws://h", __VA_ARGS__                     \
+    }
+
+static void every_bad_option_is_refused_with_its_name(void **state)
+{
+    (void)state;
+    const struct {
+        struct wh_client_options options;
+        enum wh_err err;
+        const char *text; /* how the detail begins */
+    } cases[] = {
+        {OPTIONS(.timeout_ms = UINT32_MAX), WH_EINVAL, "timeout_ms: 4294967295 is not between 1"},
+        {OPTIONS(.min_reconnect_ms = 30000), WH_EINVAL, "min_reconnect_ms: 30000 is more than"},
+        {OPTIONS(.message_bytes_max = 10), WH_EINVAL, "message_bytes_max: 10 is not between 1024"},
+        {OPTIONS(.encoding = (enum wh_encoding)7), WH_EINVAL, "encoding: 7"},
+        {OPTIONS(.token = "\xff"), WH_EINVAL, "token: not UTF-8"},
+        {OPTIONS(.headers = &bad_name, .header_count = 1), WH_EINVAL, "headers: \"a b\""},
+        {OPTIONS(.headers = &bad_value, .header_count = 1), WH_EINVAL, "headers: the value of a"},
+        {OPTIONS(.headers = &reserved, .header_count = 1), WH_EINVAL, "headers: Sec-WebSocket"},
+        {OPTIONS(.header_count = 1), WH_EINVAL, "headers: 1 of them"},
+        {OPTIONS(.emulated_headers = &bad_name, .emulated_header_count = 1), WH_EINVAL, "emulated"},
+        {OPTIONS(.tls = &with_dir), WH_EUNSUPPORTED, "tls.ca_dir"},
+        {OPTIONS(.tls = &with_cert), WH_EINVAL, "tls.cert_file"},
+        {OPTIONS(.proxy = "socks5://h:1"), WH_EINVAL, "proxy: \"socks5"},
+        {OPTIONS(.proxy = "http://h"), WH_EINVAL, "proxy: the port"},
+        {OPTIONS(.connect_data = wh_json("{")), WH_EINVAL, "connect_data"},
+        {OPTIONS(.connect_data = wh_bytes("\x01", 1)), WH_EINVAL, "connect_data"},
+        {OPTIONS(.connect_data = {"1", 1, 9, 0}), WH_EINVAL, "connect_data"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct settings settings;
+        struct wh_error detail = {0};
+        assert_int_equal(settings_init(&settings, &cases[i].options, &detail), cases[i].err);
+        if (strncmp(detail.text, cases[i].text, strlen(cases[i].text)) != 0)
+            fail_msg("\"%s\" does not begin with \"%s\"", detail.text, cases[i].text);
+        assert_int_equal(settings_init(&settings, &cases[i].options, NULL), cases[i].err);
+    }
+}
+
+static void a_newer_struct_is_fine_unless_it_asks_for_something_new(void **state)
+{
+    (void)state;
+    struct {
+        struct wh_client_options options;
+        uint64_t more;
+    } newer = {.options = {.size = sizeof(newer), .url = "ws://h"}};
+    struct settings settings;
+    assert_int_equal(settings_init(&settings, &newer.options, NULL), WH_OK);
+    settings_deinit(&settings);
+    newer.more = 1;
+    assert_int_equal(settings_init(&settings, &newer.options, NULL), WH_EABI);
+    struct wh_client_options older = {.size = offsetof(struct wh_client_options, encoding),
+                                      .url = "ws://h",
+                                      .encoding = WH_ENCODING_PROTOBUF};
+    assert_int_equal(settings_init(&settings, &older, NULL), WH_OK);
+    assert_int_equal(settings.encoding, WH_ENCODING_JSON);
+    settings_deinit(&settings);
+    older.size = 0;
+    assert_int_equal(settings_init(&settings, &older, NULL), WH_EINVAL);
+    assert_int_equal(settings_init(&settings, NULL, NULL), WH_EINVAL);
+}
+
+static void everything_is_copied(void **state)
+{
+    (void)state;
+    char url[] = "ws://host/p", token[] = "tok", name[] = "X", value[] = "1", data[] = "[1]";
+    struct wh_header header = {name, value};
+    struct wh_client_options options = {.size = sizeof(options),
+                                        .url = url,
+                                        .token = token,
+                                        .headers = &header,
+                                        .header_count = 1,
+                                        .emulated_headers = &header,
+                                        .emulated_header_count = 1,
+                                        .connect_data = wh_json(data)};
+    struct settings settings;
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_OK);
+    memset(url, 'x', sizeof(url) - 1);
+    memset(token, 'x', sizeof(token) - 1);
+    memset(name, 'x', sizeof(name) - 1);
+    memset(value, 'x', sizeof(value) - 1);
+    memset(data, 'x', sizeof(data) - 1);
+    assert_string_equal(settings.urls[0].host, "host");
+    assert_string_equal(settings.token, "tok");
+    assert_string_equal(settings.headers[0].name, "X");
+    assert_true(wh_slice_equal_str(settings.emulated_headers.items[0].value, "1"));
+    assert_true(wh_slice_equal_str(settings.connect_data.bytes, "[1]"));
+    settings_deinit(&settings);
+}
+
+static void without_memory_it_is_enomem_and_nothing_leaks(void **state)
+{
+    (void)state;
+    static const struct wh_header header = {"X", "1"};
+    static const struct wh_tls_options tls = {.size = sizeof(tls), .ca_file = "ca.pem"};
+    char long_path[3000] = "ws://h/";
+    memset(long_path + 7, 'p', sizeof(long_path) - 8);
+    struct wh_client_options options =
+        OPTIONS(.token = "t", .headers = &header, .header_count = 1, .emulated_headers = &header,
+                .emulated_header_count = 1, .tls = &tls, .proxy = "http://p:1",
+                .connect_data = wh_json("1"));
+    options.url = long_path;
+    size_t nth = 1;
+    for (;; nth++) {
+        struct settings settings;
+        failing_alloc_start(nth);
+        enum wh_err err = settings_init(&settings, &options, NULL);
+        if (!err)
+            settings_deinit(&settings);
+        if (!failing_alloc_stop())
+            break;
+        assert_int_equal(err, WH_ENOMEM);
+    }
+    assert_true(nth > 2);
+}
+
+static void options_are_set_by_name(void **state)
+{
+    (void)state;
+    struct wh_client_options options = {.size = sizeof(options)};
+    static const struct {
+        const char *name, *value;
+    } sets[] = {
+        {"url", "ws://h"},
+        {"timeout_ms", "7s"},
+        {"connect_timeout_ms", "1500"},
+        {"encoding", "msgpack"},
+        {"encoding_required", "true"},
+        {"no_reconnect", "false"},
+        {"message_bytes_max", "64KiB"},
+        {"connect_data", "{\"a\":1}"},
+        {"token", "t"},
+    };
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+        assert_int_equal(wh_client_options_set(&options, sets[i].name, sets[i].value, NULL), WH_OK);
+    assert_string_equal(options.url, "ws://h");
+    assert_int_equal(options.timeout_ms, 7000);
+    assert_int_equal(options.connect_timeout_ms, 1500);
+    assert_int_equal(options.encoding, WH_ENCODING_MSGPACK);
+    assert_true(options.encoding_required);
+    assert_false(options.no_reconnect);
+    assert_int_equal(options.message_bytes_max, 65536);
+    assert_int_equal(options.connect_data.len, 7);
+    assert_string_equal(options.token, "t");
+}
+
+static void bad_names_and_values_are_explained(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *value;
+        enum wh_err err;
+        const char *text;
+    } cases[] = {
+        {"timeout", "5s", WH_ENOTFOUND, "no option \"timeout\""},
+        {"tokn", "t", WH_ENOTFOUND, "no option \"tokn\"; is token meant?"},
+        {"timeout_ms", "5 mins", WH_EFORMAT, "timeout_ms: \"5 mins\" is not a duration"},
+        {"timeout_ms", "", WH_EFORMAT, "timeout_ms: \"\" is not"},
+        {"timeout_ms", "4294967296", WH_EFORMAT, "timeout_ms"},
+        {"message_bytes_max", "1TiB", WH_EFORMAT, "message_bytes_max: \"1TiB\" is not a size"},
+        {"encoding", "xml", WH_EFORMAT, "encoding: \"xml\" is not json, msgpack or protobuf"},
+        {"no_reconnect", "yes", WH_EFORMAT, "no_reconnect: \"yes\" is not true or false"},
+        {"events", "x", WH_EFORMAT, "events"},
+    };
+    struct wh_client_options options = {.size = sizeof(options)};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct wh_error detail = {0};
+        enum wh_err err = wh_client_options_set(&options, cases[i].name, cases[i].value, &detail);
+        assert_int_equal(err, cases[i].err);
+        if (strncmp(detail.text, cases[i].text, strlen(cases[i].text)) != 0)
+            fail_msg("\"%s\" does not begin with \"%s\"", detail.text, cases[i].text);
+    }
+    options.size = offsetof(struct wh_client_options, token);
+    assert_int_equal(wh_client_options_set(&options, "token", "t", NULL), WH_EABI);
+    assert_int_equal(wh_client_options_set(NULL, "token", "t", NULL), WH_EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(urls_are_taken_apart),
+        cmocka_unit_test(zero_is_the_default),
+        cmocka_unit_test(bad_urls_are_refused_by_name),
+        cmocka_unit_test(every_bad_option_is_refused_with_its_name),
+        cmocka_unit_test(a_newer_struct_is_fine_unless_it_asks_for_something_new),
+        cmocka_unit_test(everything_is_copied),
+        cmocka_unit_test(without_memory_it_is_enomem_and_nothing_leaks),
+        cmocka_unit_test(options_are_set_by_name),
+        cmocka_unit_test(bad_names_and_values_are_explained),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
