@@ -7,6 +7,7 @@
  * program asks for in one turn leaves in one frame.
  */
 #include "client-sdk/src/engine.h"
+#include "client-sdk/src/trace.h"
 
 struct engine_action engine_take_action(struct engine *engine)
 {
@@ -103,6 +104,8 @@ bool engine_take_frame(struct engine *engine, struct wh_buf *frame)
         engine_reconnect_no_memory(engine);
         return false;
     }
+    if (trace_enabled(WH_SEVERITY_TRACE, "wire"))
+        trace_frame("out", wh_buf_slice(frame), engine->encoding == WH_ENCODING_JSON);
     engine->stats.frames_out++;
     engine->stats.bytes_out += end - engine->out_taken;
     engine->out_taken = end;

@@ -114,6 +114,8 @@ static void receive_frame(struct engine *engine, struct message *message)
     uint32_t connection = engine->connection;
     struct wh_slice rest = wh_slice(message->bytes, message->len);
     message->is_json = engine->encoding == WH_ENCODING_JSON;
+    if (trace_enabled(WH_SEVERITY_TRACE, "wire"))
+        trace_frame("in", rest, message->is_json);
     while (engine->is_open && engine->connection == connection) {
         struct wh_reply *reply = wh_arena_alloc(&message->arena, sizeof(*reply));
         enum wh_err err = WH_ENOMEM;

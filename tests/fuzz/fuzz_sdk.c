@@ -54,6 +54,13 @@ void client_unref(struct wh_client *client)
     client_refs--;
 }
 
+void trace_frame(const char *event, struct wh_slice frame, bool is_text)
+{
+    (void)event;
+    (void)frame;
+    (void)is_text;
+}
+
 bool trace_enabled(enum wh_severity severity, const char *area)
 {
     (void)severity;

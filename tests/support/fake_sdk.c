@@ -46,6 +46,13 @@ const char *fake_sdk_log(void)
     return log_text;
 }
 
+void trace_frame(const char *event, struct wh_slice frame, bool is_text)
+{
+    (void)event;
+    (void)frame;
+    (void)is_text;
+}
+
 bool trace_enabled(enum wh_severity severity, const char *area)
 {
     (void)severity;
@@ -545,7 +552,8 @@ enum wh_err fake_sdk_call(struct fake_sdk *fake, const json_t *step)
         err = engine_send(&fake->engine, request.data);
     } else {
         struct call *call = new_call(fake, step);
-        err = call ? engine_call(&fake->engine, &request, call) : WH_ENOMEM;
+        bool has_sub = !sub || request.sub; /* without memory there may be none */
+        err = call && has_sub ? engine_call(&fake->engine, &request, call) : WH_ENOMEM;
     }
     free(text);
     return err;

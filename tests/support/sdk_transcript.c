@@ -263,6 +263,13 @@ static enum wh_err subscribe_step(struct fake_sdk *fake, const json_t *step)
     return err ? err : sub_subscribe(sub);
 }
 
+static void unsubscribe_step(struct fake_sdk *fake, const json_t *step)
+{
+    struct wh_sub *sub = sub_find(&fake->engine, wh_slice_from_str(text_at(step, "channel")));
+    if (sub)
+        sub_unsubscribe(sub, 0, "unsubscribe called");
+}
+
 static void do_step(struct runner *runner, const json_t *step)
 {
     struct fake_sdk *fake = runner->fake;
@@ -291,6 +298,8 @@ static void do_step(struct runner *runner, const json_t *step)
         engine_too_big(engine, engine->connection);
     else if (strcmp(what, "subscribe") == 0)
         err = subscribe_step(fake, step);
+    else if (strcmp(what, "unsubscribe") == 0)
+        unsubscribe_step(fake, step);
     else if (strncmp(what, "token_", 6) == 0)
         token_step(fake, what, step);
     else

@@ -7,7 +7,7 @@
  *   {"do":"connect"}               also disconnect, reconnect_now, close, set_token (token),
  *                                  batch_begin, batch_end, cancel (name), token_ok (token),
  *                                  token_unauthorized, token_error (text), pong, too_big,
- *                                  subscribe (channel, options), unsubscribe (channel)
+ *                                  subscribe (channel), unsubscribe (channel)
  *   {"call":"rpc",…,"err":…}       a call; `err` (default WH_OK) is how its start ends
  *   {"opened":true}                by the transport, in the encoding of this run; or
  * {"opened":"json"}
