@@ -344,11 +344,15 @@ static void upgrade_failed(struct connection *connection, struct lws *wsi, const
 {
     const struct settings_url *url = connection->url;
     unsigned status = lws_http_client_http_response(wsi);
-    char line[64];
+    char line[160];
     if (status == 0 || status == 101) {
-        connection_set_failure(connection, WH_ECONNECT, WH_CODE_TRANSPORT_CLOSED,
-                               "%s:%u: the WebSocket upgrade failed: %s", url->host, url->port,
-                               text);
+        /* A TLS 1.3 server that does not like our certificate says so after the handshake. */
+        if (connection->vhost->tls)
+            tls_take_reason(connection->vhost->tls, line, sizeof line);
+        bool is_tls = connection->vhost->tls && line[0];
+        connection_set_failure(
+            connection, WH_ECONNECT, WH_CODE_TRANSPORT_CLOSED, "%s:%u: %s: %s", url->host,
+            url->port, is_tls ? "TLS" : "the WebSocket upgrade failed", is_tls ? line : text);
         return;
     }
     int len = lws_hdr_copy(wsi, line, sizeof line, WSI_TOKEN_HTTP);

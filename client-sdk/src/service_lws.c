@@ -9,6 +9,7 @@
  *  - A timer started outside of its callbacks is not seen by a foreign loop until something else
  *    happens: service_schedule makes something happen.
  *  - LWS_CALLBACK_EVENT_WAIT_CANCELLED comes once per vhost: is_woken makes it one.
+ *  - It unloads the plug-in of a foreign loop while that may be running: pin_plugin.
  *  - Context destruction inside a callback is put off by libwebsockets itself; on libuv it needs
  *    turns of the loop and a second call (uv_drain).
  */
@@ -246,7 +247,11 @@ static enum wh_err cannot(struct wh_error *detail, enum wh_err err, const char *
     return err;
 }
 
-static enum wh_err check_plugin(enum wh_loop loop, struct wh_error *detail)
+/*
+ * Whether it is there; and it stays loaded for good.  libwebsockets unloads it with the context,
+ * even when the plug-in's own code called for that and has to return.
+ */
+static enum wh_err pin_plugin(enum wh_loop loop, struct wh_error *detail)
 {
     char path[PATH_MAX];
     char text[160];
@@ -254,7 +259,7 @@ static enum wh_err check_plugin(enum wh_loop loop, struct wh_error *detail)
         return WH_OK;
     (void)snprintf(path, sizeof path, "%s/libwebsockets-%s.so", LWS_INSTALL_LIBDIR,
                    loops[loop].plugin);
-    if (access(path, R_OK) == 0)
+    if (dlopen(path, RTLD_LAZY | RTLD_NODELETE))
         return WH_OK;
     (void)snprintf(text, sizeof text, "libwebsockets has no plug-in for this loop: install %s",
                    loops[loop].package);
@@ -314,7 +319,7 @@ enum wh_err service_new(const struct service_options *options,
                         struct service **out_service,
                         struct wh_error *detail)
 {
-    enum wh_err err = check_plugin(options->loop, detail);
+    enum wh_err err = pin_plugin(options->loop, detail);
     if (err != WH_OK)
         return err;
     struct service *service = wh_calloc(1, sizeof *service);
