@@ -119,6 +119,14 @@ static void prepare(SSL *ssl, struct tls *tls)
     write_quietly(ssl);
 }
 
+/* The texts of errors know more alerts than SSL_alert_desc_string_long does. */
+static const char *alert_text(int alert)
+{
+    const char *text =
+        ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, SSL_AD_REASON_OFFSET + (unsigned)alert));
+    return text ? text : SSL_alert_desc_string_long(alert);
+}
+
 static void on_info(const SSL *ssl, int where, int ret)
 {
     struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -128,7 +136,7 @@ static void on_info(const SSL *ssl, int where, int ret)
     }
     /* TLS 1.3 servers refuse a client's certificate when the handshake is over for the client. */
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && ret >> 8 == SSL3_AL_FATAL)
-        set_reason(tls, "alert from the server: ", SSL_alert_desc_string_long(ret));
+        set_reason(tls, "", alert_text(ret & 0xff));
     if ((where & SSL_CB_EXIT) && ret <= 0 && ERR_peek_last_error() != 0)
         set_reason(tls, "", ERR_reason_error_string(ERR_peek_last_error()));
 }
