@@ -431,6 +431,29 @@ static void a_message_past_the_limit_is_told_and_not_kept(void **state)
     }
 }
 
+static void announce_script(struct raw_stream *stream, void *user)
+{
+    static const char header[] = "\x82\x7f\0\0\0\0\x7f\xff\xff\xff";
+    char *payload = calloc(1, 20000);
+    (void)user;
+    if (raw_read_request(stream) && raw_upgrade(stream, NULL) &&
+        raw_write(stream, header, sizeof header - 1) && raw_write(stream, payload, 20000))
+        raw_wait_end(stream);
+    free(payload);
+}
+
+/* 2 GiB are announced, 20,000 bytes come. */
+static void an_announced_message_past_the_limit_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct wh_client client;
+    struct raw_peer *peer = start(announce_script, NULL, &client);
+    fake_open(&client);
+    pump(&client.too_big, 1);
+    assert_int_equal(client.closed, 0);
+    stop(peer, &client);
+}
+
 static void a_message_of_just_the_limit_is_fine(void **state)
 {
     (void)state;
@@ -901,6 +924,7 @@ int main(void)
         cmocka_unit_test(what_is_sent_comes_back_whole),
         cmocka_unit_test(fragments_become_one_message),
         cmocka_unit_test(a_message_past_the_limit_is_told_and_not_kept),
+        cmocka_unit_test(an_announced_message_past_the_limit_is_not_waited_for),
         cmocka_unit_test(a_message_of_just_the_limit_is_fine),
         cmocka_unit_test(broken_frames_end_the_connection),
         cmocka_unit_test(a_ping_measures_the_way),
