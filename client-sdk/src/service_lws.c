@@ -35,6 +35,16 @@ void service_schedule(struct service *service,
         lws_cancel_service(service->context);
 }
 
+/* The libev plug-in does not bring its timer forward once it runs, so one that comes sooner than
+ * the last would wait for that.  With this there is never a later one. */
+enum { EV_TICK_US = 25 * 1000 };
+
+static void on_tick(lws_sorted_usec_list_t *timer)
+{
+    struct service *service = WH_CONTAINER_OF(timer, struct service, tick);
+    lws_sul_schedule(service->context, 0, timer, on_tick, EV_TICK_US);
+}
+
 struct timer {
     lws_sorted_usec_list_t sul;
 };
@@ -343,6 +353,8 @@ enum wh_err service_new(const struct service_options *options,
     if (err == WH_OK)
         err = vhost_acquire(service, false, NULL, "", "", &plain, &ignored);
     if (err == WH_OK) {
+        if (service->loop == WH_LOOP_EV)
+            service_schedule(service, &service->tick, on_tick, EV_TICK_US);
         *out_service = service;
         return WH_OK;
     }
@@ -449,6 +461,7 @@ static bool drain_uv(struct service *service)
 static void destroy(struct service *service)
 {
     bool is_gone = false;
+    lws_sul_cancel(&service->tick);
     lws_sul_cancel(&service->reaper);
     lws_sul_cancel(&service->waiter);
     if (service->loop == WH_LOOP_UV && drain_uv(service))

@@ -43,6 +43,7 @@ struct service {
     struct wh_list connections;    /* struct connection, those let go included */
     size_t lws_vhost_count;        /* not finalized yet */
     struct resolver *resolver;     /* of names */
+    lws_sorted_usec_list_t tick;   /* libev only */
     lws_sorted_usec_list_t reaper; /* frees vhosts that nobody uses */
     lws_sorted_usec_list_t waiter; /* ends the wait of service_run */
     struct wh_buf frame;           /* what the engine gives */
