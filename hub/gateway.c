@@ -23,7 +23,8 @@ struct composed_call {
     struct gateway_call *call;
     struct wh_arena arena;
     struct wh_task finish;
-    size_t left; /* not answered yet */
+    const struct rpc *rpc; /* of a listing */
+    size_t left;           /* not answered yet */
     size_t count;
     struct member members[];
 };
@@ -201,6 +202,53 @@ static enum wh_code start_composition(struct node *node,
     return WH_NO_ERROR;
 }
 
+/* What the hub answers itself: one call that ends by a task, like a composition of nothing. */
+
+static void end_listing(struct composed_call *listing)
+{
+    struct gateway_call *call = listing->call;
+    struct rpc_outcome outcome = {.code = WH_ERROR_NOT_AVAILABLE};
+    struct wh_buf text = {0};
+    if (rpc_write_services(listing->rpc, &text))
+        outcome.code = wh_buf_error(&text) ? WH_ERROR_INTERNAL : WH_NO_ERROR;
+    if (outcome.code) {
+        outcome.message = wh_slice_from_str(wh_code_text(outcome.code));
+        outcome.temporary = wh_code_is_temporary(outcome.code);
+    } else {
+        outcome.data = (struct wh_payload){WH_PAYLOAD_JSON, wh_buf_slice(&text)};
+    }
+    composed_free(listing);
+    call->done(call, &outcome);
+    wh_buf_deinit(&text);
+}
+
+static void on_listing(struct wh_task *task)
+{
+    end_listing(WH_CONTAINER_OF(task, struct composed_call, finish));
+}
+
+static enum wh_code start_listing(struct node *node,
+                                  const struct rpc_request *request,
+                                  struct gateway_call *call)
+{
+    static struct wh_slice admin = {"admin", 5};
+    static const struct rpc_method method = {.access = RPC_ACCESS_ROLE, .roles = {&admin, 1}};
+    enum wh_code code = request->is_trusted ? WH_NO_ERROR
+                                            : (enum wh_code)rpc_method_check(&method, request->user,
+                                                                             &request->roles);
+    if (code != WH_NO_ERROR)
+        return code;
+    struct composed_call *listing = wh_calloc(1, sizeof(*listing));
+    if (listing == NULL)
+        return WH_ERROR_INTERNAL;
+    call->composed = listing;
+    listing->call = call;
+    listing->rpc = node->rpc;
+    wh_task_init(&listing->finish, on_listing);
+    wh_loop_defer(node->loop, &listing->finish);
+    return WH_NO_ERROR;
+}
+
 /* Calls */
 
 static void on_done(struct rpc_waiter *waiter, const struct rpc_outcome *outcome)
@@ -242,6 +290,8 @@ enum wh_code gateway_start(struct node *node,
     enum wh_code code = check_rules(node, &stamped);
     if (code != WH_NO_ERROR)
         return code;
+    if (wh_slice_equal_str(request->method, GATEWAY_LIST_METHOD))
+        return start_listing(node, &stamped, call);
     const struct composition *composition =
         gateway_rules_find(node->gateway_rules, request->method);
     stamped.timeout_ms = gateway_rules_timeout_ms(node->gateway_rules, request->method);

@@ -22,6 +22,10 @@ enum {
     GATEWAY_COMPOSED_BYTES_MAX = 4 * 1024 * 1024 /* what a composition keeps of its answers */
 };
 
+/* Answered by the hub itself: which services are announced (rpc_write_services), for the role
+ * admin. A service that announces this name is not asked. */
+#define GATEWAY_LIST_METHOD "wirehub.$svc.ls"
+
 struct node;
 struct composed_call;
 struct demo_call;

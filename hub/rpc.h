@@ -120,6 +120,12 @@ void rpc_cancel(struct rpc_waiter *waiter);
  * rpc_start looks again. */
 const struct rpc_method *rpc_method_find(const struct rpc *rpc, struct wh_slice method);
 
+/*
+ * The services that are announced, by name: {"services":[{"name":…,"version":…,"methods":N},…]}.
+ * Whether they live is not known here: ask them.  false, and nothing written, without Redis.
+ */
+bool rpc_write_services(const struct rpc *rpc, struct wh_buf *out);
+
 /* What the announced rule says to such a caller: 0, 101 or 103. */
 uint32_t rpc_method_check(const struct rpc_method *method,
                           struct wh_slice user,

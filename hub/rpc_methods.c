@@ -14,6 +14,7 @@ enum { ARENA_BYTES_MAX = 8 * RPC_ANNOUNCEMENT_BYTES_MAX };
 struct rpc_methods {
     struct wh_arena arena;
     struct wh_slice source;
+    struct wh_slice version;
     struct wh_map by_name; /* struct rpc_method in the arena */
 };
 
@@ -76,6 +77,7 @@ static enum wh_err fill(struct rpc_methods *methods,
         return err == WH_ENOMEM ? err : WH_EFORMAT;
     if (announced.methods.count > RPC_METHODS_MAX)
         return WH_ELIMIT;
+    methods->version = announced.version;
     for (size_t i = 0; i < announced.methods.count; i++) {
         err = add(methods, service, &announced.methods.items[i]);
         if (err == WH_ENOMEM)
@@ -134,6 +136,16 @@ const struct rpc_method *rpc_methods_find(const struct rpc_methods *methods, str
 {
     const struct rpc_method *method = methods ? wh_map_get(&methods->by_name, name) : NULL;
     return method || methods == NULL ? method : find_own(name);
+}
+
+struct wh_slice rpc_methods_version(const struct rpc_methods *methods)
+{
+    return methods && methods->version.ptr ? methods->version : WH_SLICE_LITERAL("");
+}
+
+size_t rpc_methods_count(const struct rpc_methods *methods)
+{
+    return methods ? methods->by_name.count : 0;
 }
 
 struct wh_slice rpc_methods_source(const struct rpc_methods *methods)

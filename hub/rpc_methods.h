@@ -30,6 +30,10 @@ void rpc_methods_free(struct rpc_methods *methods); /* NULL is fine */
  */
 const struct rpc_method *rpc_methods_find(const struct rpc_methods *methods, struct wh_slice name);
 
+/* What was announced beside methods, and how many of those can be used; "" and 0 when NULL. */
+struct wh_slice rpc_methods_version(const struct rpc_methods *methods);
+size_t rpc_methods_count(const struct rpc_methods *methods);
+
 /* The text that was parsed, to tell a new announcement from one that is known. */
 struct wh_slice rpc_methods_source(const struct rpc_methods *methods);
 

@@ -15,8 +15,10 @@
 
 #include "common/base/alloc.h"
 #include "common/protocol/codes.h"
+#include "common/protocol/json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { NUMBER_MAX = 24, PROBE_NAME_MAX = WH_RPC_SERVICE_NAME_MAX + 3 };
 
@@ -331,6 +333,38 @@ static void on_upkeep(struct wh_timer *timer)
 }
 
 /* ---- directory ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    struct wh_slice first = (*(const struct rpc_service *const *)a)->name;
+    struct wh_slice second = (*(const struct rpc_service *const *)b)->name;
+    size_t shorter = first.len < second.len ? first.len : second.len;
+    int order = memcmp(first.ptr, second.ptr, shorter);
+    return order != 0 ? order : (first.len > second.len) - (first.len < second.len);
+}
+
+bool rpc_write_services(const struct rpc *rpc, struct wh_buf *out)
+{
+    const struct rpc_service *services[RPC_SERVICES_MAX];
+    const struct rpc_service *service;
+    size_t count = 0, cursor = 0;
+    if (rpc->commands == NULL)
+        return false;
+    while ((service = wh_map_next(&rpc->services, &cursor)) != NULL)
+        if (service->methods && count < RPC_SERVICES_MAX)
+            services[count++] = service;
+    qsort(services, count, sizeof(services[0]), by_name);
+    wh_buf_append_str(out, "{\"services\":[");
+    for (size_t i = 0; i < count; i++) {
+        wh_buf_append_str(out, i > 0 ? ",{\"name\":" : "{\"name\":");
+        wh_json_write_string(out, services[i]->name);
+        wh_buf_append_str(out, ",\"version\":");
+        wh_json_write_string(out, rpc_methods_version(services[i]->methods));
+        wh_buf_printf(out, ",\"methods\":%zu}", rpc_methods_count(services[i]->methods));
+    }
+    wh_buf_append_str(out, "]}");
+    return true;
+}
 
 static bool is_service_name(struct wh_slice name)
 {

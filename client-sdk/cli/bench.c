@@ -159,7 +159,7 @@ static void on_subscribed(struct wh_sub *handle, const struct wh_subscribed *sub
 static void on_unsubscribed(struct wh_sub *handle, const struct wh_transition *why, void *user)
 {
     struct bench_sub *sub = user;
-    struct wh_error error = connection_error(WH_ESERVER);
+    struct wh_error error = cli_connection_error(WH_ESERVER);
     if (why->code == 0 || why->code == 2)
         return; /* our own end */
     error.code = why->code;
@@ -189,7 +189,7 @@ static void on_connected(struct wh_client *handle, const struct wh_connected *co
 static void on_disconnected(struct wh_client *handle, const struct wh_transition *why, void *user)
 {
     struct bench_client *client = user;
-    struct wh_error error = connection_error(WH_ECONNECT);
+    struct wh_error error = cli_connection_error(WH_ECONNECT);
     (void)handle;
     if (why->code == 0)
         return; /* our own end */
@@ -290,7 +290,7 @@ static void publish_some(struct bench *bench)
         enum wh_err err =
             wh_client_publish(bench->publisher.client, bench->names[channel],
                               wh_json(wh_buf_cstr(&bench->payload)), NULL, on_published, bench);
-        struct wh_error error = connection_error(err);
+        struct wh_error error = cli_connection_error(err);
         if (err) {
             fail(bench, "publish", &error);
             return;
@@ -304,7 +304,7 @@ static void publish_some(struct bench *bench)
 static void turn(struct bench *bench, uint32_t wait_ms)
 {
     enum wh_err err = wh_runtime_run_once(bench->runtime, wait_ms);
-    struct wh_error error = connection_error(err);
+    struct wh_error error = cli_connection_error(err);
     if (err)
         fail(bench, "the loop", &error);
     if (loop_is_interrupted(&bench->app->loop))
@@ -317,7 +317,7 @@ static void connect_next(struct bench *bench)
         struct wh_client *client = bench->started == 0 ? bench->publisher.client
                                                        : bench->clients[bench->started - 1].client;
         enum wh_err err = wh_client_connect(client);
-        struct wh_error error = connection_error(err);
+        struct wh_error error = cli_connection_error(err);
         if (err)
             fail(bench, "connect", &error);
         bench->started++;
@@ -494,13 +494,13 @@ int run_bench(struct app *app, int argc, char **argv)
     bench.app = app;
     bench.count = (size_t)app->settings.clients;
     bench.channels = (size_t)app->settings.subs;
-    if (connection_options_fill(app, &options))
+    if (cli_connection_options_fill(app, &options))
         return CLI_USAGE;
     if (credentials_are_asked(app) && credentials_read(app, &options.client.token))
         return CLI_UNAUTHORIZED;
     if (loop_init(&app->loop))
         return app_complain(app, CLI_ERROR, "signals cannot be watched");
-    connection_log(app);
+    cli_connection_log(app);
     runtime.mode = WH_MODE_LOOP;
     runtime.loop = WH_LOOP_NONE;
     if (wh_runtime_new(&runtime, &bench.runtime, &detail))

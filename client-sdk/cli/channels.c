@@ -86,7 +86,7 @@ static void on_presence(struct wh_client *client,
     struct connection *connection = channel->all->connection;
     (void)client;
     if (error) {
-        connection_fail(connection, "presence", error);
+        cli_connection_fail(connection, "presence", error);
         return;
     }
     for (size_t i = 0; i < presence->count; i++)
@@ -96,9 +96,9 @@ static void on_presence(struct wh_client *client,
 static void ask_presence(struct channel *channel)
 {
     enum wh_err err = wh_sub_presence(channel->sub, NULL, on_presence, channel);
-    struct wh_error error = connection_error(err);
+    struct wh_error error = cli_connection_error(err);
     if (err)
-        connection_fail(channel->all->connection, "presence", &error);
+        cli_connection_fail(channel->all->connection, "presence", &error);
 }
 
 static void on_subscribing(struct wh_sub *sub, const struct wh_transition *why, void *user)
@@ -138,7 +138,7 @@ static void on_unsubscribed(struct wh_sub *sub, const struct wh_transition *why,
 {
     struct channel *channel = user;
     struct connection *connection = channel->all->connection;
-    struct wh_error error = connection_error(WH_ESERVER);
+    struct wh_error error = cli_connection_error(WH_ESERVER);
     struct wh_buf what = {0};
     (void)sub;
     if (connection->stream == OUTPUT_DATA)
@@ -150,7 +150,7 @@ static void on_unsubscribed(struct wh_sub *sub, const struct wh_transition *why,
         error.err = WH_EUNAUTHORIZED;
     snprintf(error.text, sizeof(error.text), "%s", why->reason);
     wh_buf_printf(&what, "unsubscribed from %s", channel->name);
-    connection_fail(connection, wh_buf_cstr(&what), &error);
+    cli_connection_fail(connection, wh_buf_cstr(&what), &error);
     wh_buf_deinit(&what);
 }
 
@@ -166,7 +166,7 @@ static void on_publication(struct wh_sub *sub, const struct wh_publication *publ
     if (channel->all->publication)
         channel->all->publication(channel->all, channel, publication);
     else
-        output_publication(&channel->all->connection->app->out, publication, channel->epoch);
+        output_publication(&channel->all->connection->app->out, publication, channel->epoch, true);
 }
 
 static void on_join(struct wh_sub *sub, const struct wh_client_info *info, void *user)
@@ -247,7 +247,7 @@ int channels_open(struct channels *channels,
         options.user = channel;
         enum wh_err err = wh_sub_new(connection->client, argv[i], &options, &channel->sub, &detail);
         if (!err && (err = wh_sub_subscribe(channel->sub)) != WH_OK)
-            detail = connection_error(err);
+            detail = cli_connection_error(err);
         if (err)
             return app_complain_error(connection->app, argv[i], &detail);
     }

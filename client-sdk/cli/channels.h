@@ -57,6 +57,9 @@ void channels_write_state(struct connection *connection,
 WH_MUST_CHECK enum wh_err position_parse(const char *text, struct wh_position *out_position);
 
 /* sub.c: a publication as --raw, --format or --json ask for it. */
-void sub_write(struct app *app, const struct wh_publication *publication, const char *epoch);
+void publication_write(struct app *app,
+                       const struct wh_publication *publication,
+                       const char *epoch,
+                       bool is_live);
 
 #endif

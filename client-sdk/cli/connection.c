@@ -9,14 +9,16 @@
 
 enum { UNAUTHORIZED = 1, INVALID_TOKEN = 3500, PERMISSION_DENIED = 3507 };
 
-struct wh_error connection_error(enum wh_err err)
+struct wh_error cli_connection_error(enum wh_err err)
 {
     struct wh_error error = {.err = err};
     snprintf(error.text, sizeof(error.text), "%s", wh_err_text(err));
     return error;
 }
 
-void connection_fail(struct connection *connection, const char *what, const struct wh_error *error)
+void cli_connection_fail(struct connection *connection,
+                         const char *what,
+                         const struct wh_error *error)
 {
     struct app *app = connection->app;
     if (!app->loop.is_over)
@@ -113,7 +115,7 @@ static void on_connected(struct wh_client *client, const struct wh_connected *co
 static void on_disconnected(struct wh_client *client, const struct wh_transition *why, void *user)
 {
     struct connection *connection = user;
-    struct wh_error error = connection_error(WH_ECONNECT);
+    struct wh_error error = cli_connection_error(WH_ECONNECT);
     (void)client;
     if (connection->stream == OUTPUT_DATA)
         write_transition(connection, "disconnected", why);
@@ -123,7 +125,7 @@ static void on_disconnected(struct wh_client *client, const struct wh_transition
         error.err = WH_EUNAUTHORIZED;
     error.code = why->code;
     snprintf(error.text, sizeof(error.text), "%u %s", why->code, why->reason);
-    connection_fail(connection, "disconnected", &error);
+    cli_connection_fail(connection, "disconnected", &error);
 }
 
 static void on_error(struct wh_client *client, const struct wh_error *error, void *user)
@@ -136,7 +138,7 @@ static void on_error(struct wh_client *client, const struct wh_error *error, voi
         /* Whatever it was: nobody got as far as a timed-out command. */
         if (shown.err == WH_ETIMEOUT || shown.err == WH_EIO)
             shown.err = WH_ECONNECT;
-        connection_fail(connection, "cannot connect", &shown);
+        cli_connection_fail(connection, "cannot connect", &shown);
     } else if (is_shown(connection)) {
         write_error(&connection->app->out, connection->stream, error);
     }
@@ -170,9 +172,9 @@ static void on_get_token(struct wh_client *client, struct wh_token_request *requ
 static void on_deadline(void *user)
 {
     struct connection *connection = user;
-    struct wh_error error = connection_error(WH_ECONNECT);
+    struct wh_error error = cli_connection_error(WH_ECONNECT);
     snprintf(error.text, sizeof(error.text), "no answer within the time of --timeout");
-    connection_fail(connection, "cannot connect", &error);
+    cli_connection_fail(connection, "cannot connect", &error);
 }
 
 static void on_ready(void *user)
@@ -199,7 +201,7 @@ static void on_log(enum wh_severity severity,
         fprintf(stderr, "%s %s.%s %s\n", names[severity], area, event, fields);
 }
 
-void connection_log(const struct app *app)
+void cli_connection_log(const struct app *app)
 {
     if (app->settings.verbose > 0)
         wh_log_sink(on_log, NULL, app->settings.verbose > 1 ? WH_SEVERITY_TRACE : WH_SEVERITY_INFO,
@@ -238,7 +240,7 @@ static enum wh_err check_tokens(struct app *app)
     return WH_EINVAL;
 }
 
-enum wh_err connection_options_fill(struct app *app, struct connection_options *options)
+enum wh_err cli_connection_options_fill(struct app *app, struct connection_options *options)
 {
     struct settings *settings = &app->settings;
     enum wh_err err = context_apply(app);
@@ -312,25 +314,25 @@ static enum wh_err make_client(struct connection *connection,
     return wh_client_new(&options->client, &connection->client, detail);
 }
 
-int connection_open(struct connection *connection,
-                    struct app *app,
-                    const struct connection_hooks *hooks,
-                    void *user)
+int cli_connection_open(struct connection *connection,
+                        struct app *app,
+                        const struct connection_hooks *hooks,
+                        void *user)
 {
     struct connection_options options;
     struct wh_error detail = {.err = WH_EINVAL};
     *connection =
         (struct connection){.app = app, .hooks = hooks, .user = user, .stream = OUTPUT_NOTE};
-    if (connection_options_fill(app, &options))
+    if (cli_connection_options_fill(app, &options))
         return CLI_USAGE;
     if (loop_init(&app->loop))
         return app_complain(app, CLI_ERROR, "signals cannot be watched");
-    connection_log(app);
+    cli_connection_log(app);
     connection->url_count = count_urls(app->settings.url);
     credentials_init(&connection->credentials, app);
     if (make_client(connection, &options, &detail)) {
         int status = app_complain_error(app, "the connection", &detail);
-        connection_close(connection);
+        cli_connection_close(connection);
         return status;
     }
     connection->fd = (struct loop_fd){
@@ -341,7 +343,7 @@ int connection_open(struct connection *connection,
     return CLI_OK;
 }
 
-void connection_close(struct connection *connection)
+void cli_connection_close(struct connection *connection)
 {
     struct app *app = connection->app;
     app->out.muted = true;
@@ -355,7 +357,7 @@ void connection_close(struct connection *connection)
     loop_deinit(&app->loop);
 }
 
-int connection_run(struct connection *connection)
+int cli_connection_run(struct connection *connection)
 {
     struct app *app = connection->app;
     enum wh_err err = wh_client_connect(connection->client);
@@ -363,10 +365,10 @@ int connection_run(struct connection *connection)
         loop_timer_set(&connection->deadline,
                        app->settings.timeout_ms * 1000 * connection->url_count);
     if (err) {
-        struct wh_error error = connection_error(err);
-        connection_fail(connection, "connect", &error);
+        struct wh_error error = cli_connection_error(err);
+        cli_connection_fail(connection, "connect", &error);
     }
     int status = loop_run(&app->loop);
-    connection_close(connection);
+    cli_connection_close(connection);
     return status;
 }

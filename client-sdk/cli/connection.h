@@ -45,32 +45,34 @@ struct connection_options {
 };
 
 /* Contexts and environment applied; WH_EINVAL with the reason told. */
-WH_MUST_CHECK enum wh_err connection_options_fill(struct app *app,
-                                                  struct connection_options *options);
+WH_MUST_CHECK enum wh_err cli_connection_options_fill(struct app *app,
+                                                      struct connection_options *options);
 
 /*
  * A client that is not connected yet, so that subscriptions can be made first.  `user`, `stream`
  * and `is_patient` may be set after it.  A status other than CLI_OK was told and needs no end.
  */
-int connection_open(struct connection *connection,
-                    struct app *app,
-                    const struct connection_hooks *hooks,
-                    void *user);
+int cli_connection_open(struct connection *connection,
+                        struct app *app,
+                        const struct connection_hooks *hooks,
+                        void *user);
 
 /* Connect, and run until the command or something else ends it; then everything is freed.  The
  * status; CLI_OK after a signal. */
-int connection_run(struct connection *connection);
+int cli_connection_run(struct connection *connection);
 
 /* Without having run. */
-void connection_close(struct connection *connection);
+void cli_connection_close(struct connection *connection);
 
 /* Tell `error` after "what: " and end with its status. */
-void connection_fail(struct connection *connection, const char *what, const struct wh_error *error);
+void cli_connection_fail(struct connection *connection,
+                         const char *what,
+                         const struct wh_error *error);
 
 /* The error of a function that has no detail. */
-struct wh_error connection_error(enum wh_err err);
+struct wh_error cli_connection_error(enum wh_err err);
 
 /* The library's log to standard error, as -v and -vv ask for. */
-void connection_log(const struct app *app);
+void cli_connection_log(const struct app *app);
 
 #endif

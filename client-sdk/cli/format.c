@@ -26,7 +26,10 @@ static void write_field(char letter, const struct format_fields *fields, struct 
 {
     switch (letter) {
     case 't':
-        output_clock(out, fields->time_ms);
+        if (fields->time_ms > 0)
+            output_clock(out, fields->time_ms);
+        else
+            wh_buf_append_char(out, '-');
         break;
     case 'c':
         wh_buf_append_str(out, fields->channel ? fields->channel : "");

@@ -341,7 +341,8 @@ static void tags_member(struct wh_buf *line, const struct wh_publication *public
 
 static void publication_object(struct output *out,
                                const struct wh_publication *publication,
-                               const char *epoch)
+                               const char *epoch,
+                               int64_t time_ms)
 {
     struct wh_buf *line = output_object(out, "publication");
     output_text(line, "channel", publication->channel);
@@ -349,7 +350,8 @@ static void publication_object(struct output *out,
         output_number(line, "offset", publication->offset);
     if (publication->offset > 0 && epoch && *epoch)
         output_text(line, "epoch", epoch);
-    write_time(line, "time", publication->time_ms ? publication->time_ms : wh_clock_wall_ms());
+    if (time_ms > 0)
+        write_time(line, "time", time_ms);
     if (publication->tag_count > 0)
         tags_member(line, publication);
     if (publication->info) {
@@ -362,14 +364,17 @@ static void publication_object(struct output *out,
 
 void output_publication(struct output *out,
                         const struct wh_publication *publication,
-                        const char *epoch)
+                        const char *epoch,
+                        bool is_live)
 {
+    int64_t time_ms = publication->time_ms;
+    if (time_ms == 0 && is_live)
+        time_ms = wh_clock_wall_ms();
     if (out->json) {
-        publication_object(out, publication, epoch);
+        publication_object(out, publication, epoch, time_ms);
         return;
     }
-    struct wh_buf *line =
-        output_line(out, OUTPUT_DATA, publication->time_ms ? publication->time_ms : -1);
+    struct wh_buf *line = output_line(out, OUTPUT_DATA, time_ms);
     paint(out, OUTPUT_DATA, cyan);
     safe_text(line, publication->channel);
     paint(out, OUTPUT_DATA, reset);

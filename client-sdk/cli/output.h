@@ -57,10 +57,11 @@ void output_payload(struct output *out, struct wh_buf *line, const struct wh_dat
 /* A payload's bytes as they are, MessagePack as JSON where that can be. */
 void output_raw(struct wh_buf *line, const struct wh_data *data);
 
-/* Events. */
+/* Events.  A publication that comes live has the time of its coming if it tells none. */
 void output_publication(struct output *out,
                         const struct wh_publication *publication,
-                        const char *epoch); /* NULL = not known */
+                        const char *epoch, /* NULL = not known */
+                        bool is_live);
 /* "join", "leave" or "presence". */
 void output_client(struct output *out,
                    const char *type,

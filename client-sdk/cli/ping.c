@@ -37,7 +37,7 @@ static void on_pong(struct wh_client *client, const struct wh_error *error, void
         return; /* that it was lost has been told; when it is back we go on */
     }
     if (error) {
-        connection_fail(&run->connection, "ping", error);
+        cli_connection_fail(&run->connection, "ping", error);
         return;
     }
     wh_client_stats(client, &stats);
@@ -60,9 +60,9 @@ static void on_next(void *user)
     run->sent++;
     run->is_waiting = true;
     enum wh_err err = wh_client_ping(run->connection.client, NULL, on_pong, run);
-    struct wh_error error = connection_error(err);
+    struct wh_error error = cli_connection_error(err);
     if (err)
-        connection_fail(&run->connection, "ping", &error);
+        cli_connection_fail(&run->connection, "ping", &error);
 }
 
 static void on_connected(struct connection *connection, bool is_first)
@@ -100,12 +100,12 @@ int run_ping(struct app *app, int argc, char **argv)
     static struct ping_run run;
     (void)argc;
     (void)argv;
-    int status = connection_open(&run.connection, app, &hooks, &run);
+    int status = cli_connection_open(&run.connection, app, &hooks, &run);
     if (status != CLI_OK)
         return status;
     run.next = (struct loop_timer){.fire = on_next, .user = &run};
     loop_add_timer(&app->loop, &run.next);
-    status = connection_run(&run.connection);
+    status = cli_connection_run(&run.connection);
     tell(&run);
     return status;
 }

@@ -88,7 +88,7 @@ static void on_published(struct wh_client *client, const struct wh_error *error,
     struct pub_run *run = user;
     (void)client;
     if (error) {
-        connection_fail(&run->connection, run->channel, error);
+        cli_connection_fail(&run->connection, run->channel, error);
         return;
     }
     run->confirmed++;
@@ -120,8 +120,8 @@ static bool send_text(struct pub_run *run, struct wh_slice text)
     enum wh_err err =
         wh_client_publish(run->connection.client, run->channel, data, NULL, on_published, run);
     if (err) {
-        struct wh_error error = connection_error(err);
-        connection_fail(&run->connection, run->channel, &error);
+        struct wh_error error = cli_connection_error(err);
+        cli_connection_fail(&run->connection, run->channel, &error);
         return false;
     }
     run->sent++;
@@ -238,7 +238,7 @@ int run_pub(struct app *app, int argc, char **argv)
     if (status == CLI_OK)
         status = prepare(&run, app, argc, argv);
     if (status == CLI_OK)
-        status = connection_open(&run.connection, app, &hooks, &run);
+        status = cli_connection_open(&run.connection, app, &hooks, &run);
     if (status != CLI_OK) {
         wh_buf_deinit(&run.scratch);
         return status;
@@ -252,7 +252,7 @@ int run_pub(struct app *app, int argc, char **argv)
         loop_add_fd(&app->loop, &run.stdin_fd);
     run.pace = (struct loop_timer){.fire = on_pace, .user = &run};
     loop_add_timer(&app->loop, &run.pace);
-    status = connection_run(&run.connection);
+    status = cli_connection_run(&run.connection);
     tell(&run);
     if (status == CLI_OK && app->loop.is_interrupted && !is_finished(&run) &&
         !app->settings.lines && app->settings.count == 1)

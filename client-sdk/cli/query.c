@@ -16,7 +16,7 @@ static void finish(struct query *query, const struct wh_error *error)
 {
     query->is_answered = true;
     if (error)
-        connection_fail(&query->connection, query->channel, error);
+        cli_connection_fail(&query->connection, query->channel, error);
     else
         loop_stop(&query->connection.app->loop, CLI_OK);
 }
@@ -27,7 +27,7 @@ static void on_connected(struct connection *connection, bool is_first)
     if (!is_first)
         return;
     enum wh_err err = query->ask(query);
-    struct wh_error error = connection_error(err);
+    struct wh_error error = cli_connection_error(err);
     if (err)
         finish(query, &error);
 }
@@ -35,10 +35,10 @@ static void on_connected(struct connection *connection, bool is_first)
 static int run_query(struct query *query, struct app *app)
 {
     static const struct connection_hooks hooks = {.connected = on_connected};
-    int status = connection_open(&query->connection, app, &hooks, query);
+    int status = cli_connection_open(&query->connection, app, &hooks, query);
     if (status != CLI_OK)
         return status;
-    status = connection_run(&query->connection);
+    status = cli_connection_run(&query->connection);
     return status == CLI_OK && app->loop.is_interrupted && !query->is_answered ? CLI_INTERRUPTED
                                                                                : status;
 }
@@ -136,7 +136,7 @@ static void on_history(struct wh_client *client,
         struct wh_publication publication = history->publications[i];
         if (!publication.channel || !*publication.channel)
             publication.channel = query->channel;
-        sub_write(query->connection.app, &publication, history->position.epoch);
+        publication_write(query->connection.app, &publication, history->position.epoch, false);
     }
     if (!error)
         write_position(query, &history->position);

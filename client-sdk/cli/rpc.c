@@ -44,7 +44,7 @@ static void on_result(struct wh_client *client,
     uint64_t took_us = wh_clock_monotonic_us() - run->started_us;
     (void)client;
     if (error) {
-        connection_fail(&run->connection, run->method, error);
+        cli_connection_fail(&run->connection, run->method, error);
         return;
     }
     wh_histogram_record(&run->times, took_us);
@@ -60,9 +60,9 @@ static void call(struct rpc_run *run)
     run->started_us = wh_clock_monotonic_us();
     enum wh_err err =
         wh_client_rpc(run->connection.client, run->method, run->data, NULL, on_result, run);
-    struct wh_error error = connection_error(err);
+    struct wh_error error = cli_connection_error(err);
     if (err)
-        connection_fail(&run->connection, run->method, &error);
+        cli_connection_fail(&run->connection, run->method, &error);
 }
 
 static void on_connected(struct connection *connection, bool is_first)
@@ -110,11 +110,11 @@ int run_rpc(struct app *app, int argc, char **argv)
         return app_usage(app, "--string and --bytes exclude each other");
     int status = read_parameter(&run, app, argc > 1 ? argv[2] : NULL, &parameter);
     if (status == CLI_OK)
-        status = connection_open(&run.connection, app, &hooks, &run);
+        status = cli_connection_open(&run.connection, app, &hooks, &run);
     if (status == CLI_OK) {
         run.method = argv[1];
         run.left = app->settings.repeat;
-        status = connection_run(&run.connection);
+        status = cli_connection_run(&run.connection);
         tell_times(&run);
         if (status == CLI_OK && run.left > 0 && app->loop.is_interrupted)
             status = CLI_INTERRUPTED;

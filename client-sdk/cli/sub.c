@@ -12,12 +12,12 @@ struct sub_run {
 };
 
 /* Payload and format are bytes for programs: they are not made safe for terminals. */
-static void write_formatted(struct app *app, const struct wh_publication *publication)
+static void write_formatted(struct app *app, const struct wh_publication *publication, bool is_live)
 {
     struct wh_buf data = {0}, line = {0};
     output_raw(&data, &publication->data);
     struct format_fields fields = {
-        .time_ms = publication->time_ms ? publication->time_ms : wh_clock_wall_ms(),
+        .time_ms = publication->time_ms || !is_live ? publication->time_ms : wh_clock_wall_ms(),
         .channel = publication->channel,
         .offset = publication->offset,
         .data = wh_buf_slice(&data),
@@ -32,12 +32,15 @@ static void write_formatted(struct app *app, const struct wh_publication *public
     wh_buf_deinit(&line);
 }
 
-void sub_write(struct app *app, const struct wh_publication *publication, const char *epoch)
+void publication_write(struct app *app,
+                       const struct wh_publication *publication,
+                       const char *epoch,
+                       bool is_live)
 {
     if (!app->out.json && (app->settings.raw || app->settings.format))
-        write_formatted(app, publication);
+        write_formatted(app, publication, is_live);
     else
-        output_publication(&app->out, publication, epoch);
+        output_publication(&app->out, publication, epoch, is_live);
 }
 
 static void on_publication(struct channels *channels,
@@ -46,7 +49,7 @@ static void on_publication(struct channels *channels,
 {
     struct sub_run *run = channels->user;
     struct app *app = run->connection.app;
-    sub_write(app, publication, channel->epoch);
+    publication_write(app, publication, channel->epoch, true);
     if (++run->count == app->settings.count)
         loop_stop(&app->loop, CLI_OK);
 }
@@ -106,7 +109,7 @@ int run_sub(struct app *app, int argc, char **argv)
     struct wh_sub_options options = WH_SUB_OPTIONS_INIT;
     int status = check(app, argc, &since);
     if (status == CLI_OK)
-        status = connection_open(&run.connection, app, &hooks, &run);
+        status = cli_connection_open(&run.connection, app, &hooks, &run);
     if (status != CLI_OK)
         return status;
     options.recoverable = settings->recover || settings->since;
@@ -119,14 +122,14 @@ int run_sub(struct app *app, int argc, char **argv)
     run.channels.user = &run;
     status = channels_open(&run.channels, &run.connection, options, argc, argv);
     if (status != CLI_OK) {
-        connection_close(&run.connection);
+        cli_connection_close(&run.connection);
         return status;
     }
     run.wait = (struct loop_timer){.fire = on_wait_over, .user = &run};
     loop_add_timer(&app->loop, &run.wait);
     if (settings->wait_ms > 0)
         loop_timer_set(&run.wait, settings->wait_ms * 1000);
-    status = connection_run(&run.connection);
+    status = cli_connection_run(&run.connection);
     if (settings->recover && status != CLI_LOST)
         tell_positions(&run);
     return status;

@@ -250,7 +250,7 @@ static void on_answer(struct wh_client *client,
     struct app *app = run->connection.app;
     (void)client;
     if (error) {
-        connection_fail(&run->connection, run->method, error);
+        cli_connection_fail(&run->connection, run->method, error);
         return;
     }
     struct wh_slice json = answer_of(app, data);
@@ -276,9 +276,9 @@ static void on_connected(struct connection *connection, bool is_first)
         return;
     enum wh_err err =
         wh_client_rpc(connection->client, run->method, wh_json("{}"), NULL, on_answer, run);
-    struct wh_error error = connection_error(err);
+    struct wh_error error = cli_connection_error(err);
     if (err)
-        connection_fail(connection, run->method, &error);
+        cli_connection_fail(connection, run->method, &error);
 }
 
 int run_svc(struct app *app, int argc, char **argv)
@@ -293,12 +293,12 @@ int run_svc(struct app *app, int argc, char **argv)
     if (is_list != (argc == 1))
         return app_usage(app, "svc %s %s", argv[1],
                          is_list ? "takes no SERVICE" : "needs a SERVICE");
-    int status = connection_open(&run.connection, app, &hooks, &run);
+    int status = cli_connection_open(&run.connection, app, &hooks, &run);
     if (status != CLI_OK)
         return status;
     wh_buf_printf(&method, "%s.$svc.%s", is_list ? "wirehub" : argv[2], argv[1]);
     run.method = wh_buf_cstr(&method);
-    status = connection_run(&run.connection);
+    status = cli_connection_run(&run.connection);
     wh_buf_deinit(&method);
     return status == CLI_OK && app->loop.is_interrupted && !run.is_answered ? CLI_INTERRUPTED
                                                                             : status;

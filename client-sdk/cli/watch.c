@@ -38,7 +38,7 @@ static void on_publication(struct wh_client *client,
 {
     struct connection *connection = user;
     (void)client;
-    output_publication(&connection->app->out, publication, NULL);
+    output_publication(&connection->app->out, publication, NULL, true);
 }
 
 static void on_join(struct wh_client *client,
@@ -77,7 +77,7 @@ int run_watch(struct app *app, int argc, char **argv)
     static const struct connection_hooks hooks = {.events = &events};
     static struct watch_run run; /* large */
     struct wh_sub_options options = WH_SUB_OPTIONS_INIT;
-    int status = connection_open(&run.connection, app, &hooks, &run);
+    int status = cli_connection_open(&run.connection, app, &hooks, &run);
     if (status != CLI_OK)
         return status;
     run.connection.stream = OUTPUT_DATA;
@@ -86,7 +86,7 @@ int run_watch(struct app *app, int argc, char **argv)
     options.join_leave = true;
     status = channels_open(&run.channels, &run.connection, options, argc, argv);
     if (status == CLI_OK)
-        return connection_run(&run.connection);
-    connection_close(&run.connection);
+        return cli_connection_run(&run.connection);
+    cli_connection_close(&run.connection);
     return status;
 }
