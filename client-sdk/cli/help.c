@@ -5,6 +5,9 @@
 #include "client-sdk/cli/app.h"
 #include "client-sdk/cli/commands.h"
 
+#include <wh_version.h>
+#include <wirehub/version.h>
+
 #include <ctype.h>
 #include <stdio.h>
 
@@ -263,7 +266,23 @@ void cli_mdoc_write(struct wh_buf *out)
     wh_buf_append_str(out, ".El\n");
 }
 
-/* ---- the command ---- */
+/* ---- the commands ---- */
+
+int run_version(struct app *app, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    if (app->out.json) {
+        struct wh_buf *line = output_object(&app->out, "version");
+        output_text(line, "version", WH_VERSION);
+        output_text(line, "commit", WH_COMMIT);
+        output_text(line, "library", wh_version());
+        output_object_end(&app->out, OUTPUT_DATA);
+    } else {
+        printf("wh %s (%s), libwirehub %s\n", WH_VERSION, WH_COMMIT, wh_version());
+    }
+    return CLI_OK;
+}
 
 int run_help(struct app *app, int argc, char **argv)
 {
