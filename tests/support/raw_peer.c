@@ -39,8 +39,15 @@ static void serve(struct raw_peer *peer, int fd)
         SSL *ssl = SSL_new(peer->tls);
         stream.tls = ssl;
         (void)SSL_set_fd(ssl, fd);
-        if (SSL_accept(ssl) == 1)
+        char byte;
+        if (SSL_accept(ssl) == 1) {
             peer->script(&stream, peer->user);
+        } else {
+            /* Closing with something unread would reset the connection, and the alert be lost. */
+            (void)shutdown(fd, SHUT_WR);
+            while (recv(fd, &byte, 1, 0) > 0)
+                ;
+        }
         (void)SSL_shutdown(ssl);
         SSL_free(ssl);
     } else {
