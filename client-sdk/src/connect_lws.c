@@ -8,9 +8,9 @@
  */
 #include "client-sdk/src/service_lws.h"
 
+#include "client-sdk/src/trace.h"
 #include "client-sdk/src/url.h"
 #include "common/base/alloc.h"
-#include "common/base/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -114,11 +114,11 @@ static void warn_insecure(const struct connection *connection)
     if (!settings->has_tls || !connection->url->is_tls)
         return;
     if (settings->tls.insecure_skip_verify)
-        wh_log(WH_LOG_WARN, "tls", "insecure", "host=%s option=insecure_skip_verify",
-               connection->url->host);
+        trace_line(WH_SEVERITY_WARN, "tls", "insecure", "host=%s option=insecure_skip_verify",
+                   connection->url->host);
     else if (settings->tls.insecure_skip_verify_host)
-        wh_log(WH_LOG_WARN, "tls", "insecure", "host=%s option=insecure_skip_verify_host",
-               connection->url->host);
+        trace_line(WH_SEVERITY_WARN, "tls", "insecure", "host=%s option=insecure_skip_verify_host",
+                   connection->url->host);
 }
 
 /* JSON is spoken when nothing is asked for, by every server. */
@@ -323,8 +323,9 @@ int connection_on_filter(struct connection *connection, struct lws *wsi)
                                connection->url->host, wh_encoding_subprotocol(settings->encoding));
         return -1;
     }
-    wh_log(WH_LOG_INFO, "client", "encoding_fallback", "host=%s wanted=%s using=centrifuge-json",
-           connection->url->host, wh_encoding_subprotocol(settings->encoding));
+    trace_line(WH_SEVERITY_INFO, "client", "encoding_fallback",
+               "host=%s wanted=%s using=centrifuge-json", connection->url->host,
+               wh_encoding_subprotocol(settings->encoding));
     connection->encoding = WH_ENCODING_JSON;
     return 0;
 }

@@ -303,15 +303,15 @@ static void disconnect_one(struct wh_sub *sub)
 
 void subs_on_disconnected(struct engine *engine)
 {
-    WH_LIST_EACH (node, &engine->subs_in_order)
-        disconnect_one(WH_CONTAINER_OF(node, struct wh_sub, link));
+    WH_LIST_EACH(node, &engine->subs_in_order)
+    disconnect_one(WH_CONTAINER_OF(node, struct wh_sub, link));
     server_subs_on_disconnected(engine);
 }
 
 void subs_send_waiting(struct engine *engine)
 {
-    WH_LIST_EACH (node, &engine->subs_in_order)
-        sub_proceed(WH_CONTAINER_OF(node, struct wh_sub, link));
+    WH_LIST_EACH(node, &engine->subs_in_order)
+    sub_proceed(WH_CONTAINER_OF(node, struct wh_sub, link));
 }
 
 /* ---- invalidation

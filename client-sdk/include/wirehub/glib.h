@@ -22,7 +22,8 @@ static inline gboolean wh_glib_on_ready(gint fd, GIOCondition condition, gpointe
 }
 
 /* The id of the source; `context` NULL: the default one.  Callbacks run on the thread of the
- * context.  Remove the source before the client is freed, which must not happen inside a callback. */
+ * context.  Remove the source before the client is freed, which must not happen inside a callback.
+ */
 static inline guint wh_glib_attach(struct wh_client *client, GMainContext *context)
 {
     GSource *source = g_unix_fd_source_new(wh_client_fd(client), G_IO_IN);

@@ -1,6 +1,6 @@
 /*
- * Callbacks of a client in DISPATCH mode on a libevent loop.  Header only: the library does not know
- * libevent.
+ * Callbacks of a client in DISPATCH mode on a libevent loop.  Header only: the library does not
+ * know libevent.
  *
  *     struct event *event = wh_libevent_attach(base, client);
  *     …
