@@ -341,8 +341,8 @@ const struct cli_command cli_commands[] = {
         .details = "Without JWT it is read from standard input. Status 0: the signature is right "
                    "and the token can be used now; 5: not so; 1: unverified, for want of a key.",
         .options = OPTIONS(check_token_rows),
-        .examples = {{"gen-token --secret-file s --user 42 | wh check-token --secret-file s",
-                      "there and back"}},
+        .examples = {{"check-token --secret-file secret < token.jwt",
+                      "whether it is good, and until when"}},
         .run = run_check_token,
     },
     {

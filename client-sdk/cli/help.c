@@ -11,7 +11,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-enum { WIDTH = 80, OPTION_COLUMN = 28, COMMAND_COLUMN = 14 };
+enum { WIDTH = 80, MDOC_WIDTH = 78, OPTION_COLUMN = 28, COMMAND_COLUMN = 14 };
 
 static const struct {
     enum cli_status status;
@@ -174,28 +174,55 @@ void cli_help_write_command(const struct cli_command *command, struct wh_buf *ou
 
 /* ---- mdoc(7) ---- */
 
-/* Text as mdoc wants it: a sentence a line, nothing that could be a macro or an escape. */
+/* One word; what could be a macro or an escape is made plain. */
+static void write_mdoc_word(struct wh_buf *out, struct wh_slice word, bool is_start)
+{
+    if (is_start && word.len > 0 && (word.ptr[0] == '.' || word.ptr[0] == '\''))
+        wh_buf_append_str(out, "\\&");
+    for (size_t i = 0; i < word.len; i++) {
+        if (word.ptr[i] == '\\')
+            wh_buf_append_str(out, "\\e");
+        else
+            wh_buf_append_char(out, word.ptr[i]);
+    }
+}
+
+static bool ends_sentence(struct wh_slice word)
+{
+    return word.len > 1 && strchr(".?!", word.ptr[word.len - 1]) && word.ptr[word.len - 2] != '.';
+}
+
+/* A sentence begins on a line of its own, and lines are short, as mdoc wants it. */
 static void write_mdoc_text(struct wh_buf *out, const char *text)
 {
-    const char *begin = text;
-    bool is_start = true;
-    for (; *text; text++) {
-        if (is_start && (*text == '.' || *text == '\''))
-            wh_buf_append_str(out, "\\&");
-        is_start = false;
-        if (*text == '\\') {
-            wh_buf_append_str(out, "\\e");
-        } else if (text[0] == '\n' && text[1] == '\n') {
-            wh_buf_append_str(out, "\n.Pp\n");
-            text++;
-            is_start = true;
-        } else if (*text == ' ' && text - begin > 2 && text[-1] == '.' && text[-2] != '.') {
+    size_t column = 0;
+    while (*text) {
+        struct wh_slice word = wh_slice(text, strcspn(text, " \n"));
+        if (column > 0 && column + 1 + word.len > MDOC_WIDTH) {
             wh_buf_append_char(out, '\n');
-            is_start = true;
-        } else {
-            wh_buf_append_char(out, *text);
+            column = 0;
+        } else if (column > 0) {
+            wh_buf_append_char(out, ' ');
+            column++;
         }
+        write_mdoc_word(out, word, column == 0);
+        column += word.len;
+        text += word.len;
+        if (text[0] == '\n' && text[1] == '\n') {
+            wh_buf_append_str(out, "\n.Pp\n");
+            column = 0;
+        } else if (text[0] == ' ' && ends_sentence(word)) {
+            wh_buf_append_char(out, '\n');
+            column = 0;
+        }
+        text += strspn(text, " \n");
     }
+    wh_buf_append_char(out, '\n');
+}
+
+static void write_mdoc_line(struct wh_buf *out, const char *text)
+{
+    write_mdoc_word(out, wh_slice_from_str(text), true);
     wh_buf_append_char(out, '\n');
 }
 
@@ -222,11 +249,10 @@ static void write_mdoc_options(struct wh_buf *out, const struct cli_options *opt
 static void write_mdoc_command(struct wh_buf *out, const struct cli_command *command)
 {
     struct wh_buf text = {0};
-    wh_buf_printf(out, ".Ss %s %s\n", command->name, command->arguments);
-    if (out->len >= 2 && out->ptr[out->len - 2] == ' ') { /* no arguments */
-        wh_buf_truncate(out, out->len - 2);
-        wh_buf_append_char(out, '\n');
-    }
+    wh_buf_printf(out, ".Ss %s", command->name);
+    if (command->arguments[0])
+        wh_buf_printf(out, " %s\\&", command->arguments);
+    wh_buf_append_char(out, '\n');
     wh_buf_printf(&text, "%s.", command->summary);
     if (text.len > 0)
         text.ptr[0] = (char)toupper((unsigned char)text.ptr[0]);
@@ -242,7 +268,7 @@ static void write_mdoc_command(struct wh_buf *out, const struct cli_command *com
     for (size_t i = 0; i < CLI_EXAMPLES_MAX && command->examples[i].line; i++) {
         struct wh_buf line = {0};
         wh_buf_printf(&line, "wh %s", command->examples[i].line);
-        write_mdoc_text(out, wh_buf_cstr(&line));
+        write_mdoc_line(out, wh_buf_cstr(&line));
         wh_buf_deinit(&line);
     }
     wh_buf_append_str(out, ".Ed\n");
@@ -260,7 +286,12 @@ void cli_mdoc_write(struct wh_buf *out)
     wh_buf_append_str(out, ".Sh ENVIRONMENT\n.Bl -tag -width XDG_CONFIG_HOME\n");
     for (size_t i = 0; i < VARIABLE_COUNT; i++)
         wh_buf_printf(out, ".It Ev %s\n%s\n", variables[i].name, variables[i].text);
-    wh_buf_append_str(out, ".El\n.Sh EXIT STATUS\n.Bl -tag -width Ds\n");
+    wh_buf_append_str(out, ".El\n.Sh FILES\n.Bl -tag -width Ds\n"
+                           ".It Pa $XDG_CONFIG_HOME/wh/contexts/NAME\n"
+                           "The options of a context, a JSON object, mode 0600.\n"
+                           ".It Pa $XDG_CONFIG_HOME/wh/current\n"
+                           "The name of the context in use.\n"
+                           ".El\n.Sh EXIT STATUS\n.Bl -tag -width Ds\n");
     for (size_t i = 0; i < STATUS_COUNT; i++)
         wh_buf_printf(out, ".It %d\n%s\n", statuses[i].status, statuses[i].text);
     wh_buf_append_str(out, ".El\n");
