@@ -33,3 +33,17 @@ def test_it_sees_what_the_official_client_sees(world_of, server_kind, name, mode
 def test_an_unknown_mode_is_refused():
     done = subprocess.run([PROGRAM, "sideways"], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 2 and "usage" in done.stderr
+
+
+# Without sanitizers, on one thread: what they do not see is memory of libwebsockets and OpenSSL.
+VALGRIND = ("valgrind", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite", "-q")
+PLAIN_PROGRAM = ROOT / "build/release/bin/event_script"
+
+
+@pytest.mark.parametrize("name", ["publications", "cut_and_recover"])
+def test_valgrind_finds_nothing_in_a_pumped_loop(world_of, server_kind, name):
+    if not PLAIN_PROGRAM.exists():
+        pytest.skip("no event_script of the release build")
+    script = load(name)
+    seen = play(world_of(script), script, command=(*VALGRIND, str(PLAIN_PROGRAM), "loop"), encoding="json")
+    assert seen == expected(script, server_kind)
