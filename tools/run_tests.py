@@ -203,7 +203,7 @@ SUITES = {
     "integration": lambda: folder("tests/integration", "debug", 540),
     "conformance": lambda: folder("tests/conformance", "debug", 420),
     "sdk": sdk,
-    "browser": lambda: folder("tests/browser", "release", 180),
+    "browser": lambda: folder("tests/browser", "release", 300),
 }
 
 
