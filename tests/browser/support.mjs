@@ -167,8 +167,11 @@ export async function screenshot(page, name) {
 }
 
 // What axe-core finds, as short lines.  The page's policy forbids foreign scripts, the debugger's
-// way in is not under it.
+// way in is not under it.  Colours on their way to others are waited for: what moves for ever is not.
 export async function violations(page) {
+  await page.evaluate(() => Promise.allSettled(document.getAnimations()
+    .filter((animation) => Number.isFinite(animation.effect.getComputedTiming().endTime))
+    .map((animation) => animation.finished)));
   await page.evaluate(axeSource);
   const { violations: found } = await page.evaluate(() => globalThis.axe.run());
   return found.flatMap((rule) => rule.nodes.map((node) =>
