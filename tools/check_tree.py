@@ -22,7 +22,7 @@ HEADERS = {
     r"curl/.*": r"common/io/",
     r"msgpack(\.h|/.*)": r"common/protocol/|tests/",
     r"zlib\.h": r"hub/http_files\.c$|tests/",
-    r"uv\.h": r"common/io/|hub/|tests/",
+    r"uv\.h": r"common/io/|hub/|tests/|client-sdk/(include/wirehub/uv\.h|examples/uv\.c)$",
     r"jansson\.h": r"hub/config\w*\.[ch]$|hub/(auth|token)\w*\.[ch]$|tests/",
     r"(postgresql/)?libpq.*": r"services/",
     r"microhttpd\.h": r"services/core/http\.c$",

@@ -8,6 +8,7 @@
 #include "client-sdk/src/sub.h"
 
 #include "common/base/clock.h"
+#include "common/protocol/codes.h"
 
 struct waiter {
     struct wh_list link;
@@ -105,7 +106,11 @@ static void keep_error(struct waiter *waiter, const struct wh_client *client)
         waiter->detail = event->u.error;
 }
 
-enum { UNAUTHORIZED = 1 }; /* disconnected 1, unsubscribed 1 */
+/* disconnected 1 and unsubscribed 1 are the client's word for it. */
+static bool is_unauthorized(uint32_t code)
+{
+    return code == 1 || code == WH_ERROR_UNAUTHORIZED || code == WH_DISCONNECT_INVALID_TOKEN;
+}
 
 static void fail_wait(struct waiter *waiter, const struct wh_client *client)
 {
@@ -114,7 +119,7 @@ static void fail_wait(struct waiter *waiter, const struct wh_client *client)
                                           : newest_event(client, NULL, EVENT_DISCONNECTED);
     uint32_t code = event ? event->u.transition.code : 0;
     enum wh_err err = is_of_sub ? WH_EUNSUBSCRIBED : WH_ECONNECT;
-    if (code == UNAUTHORIZED)
+    if (is_unauthorized(code))
         err = WH_EUNAUTHORIZED;
     if (client->engine.state == ENGINE_CLOSED)
         err = WH_ECLOSED;
