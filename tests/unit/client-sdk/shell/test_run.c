@@ -30,8 +30,8 @@ struct run {
     _Atomic int inside, user_frees, sub_user_frees, call_user_frees, publications;
 };
 
-/* For callbacks: a failing assertion of cmocka jumps, which on a thread of the library is onto
- * another thread's stack, and the test would hang. */
+/* For callbacks: cmocka knows its running test by thread, so a failing assertion on a thread of the
+ * library ends the process from there, without a word or not at all. */
 #define CLAIM(claim)                                                                               \
     do {                                                                                           \
         if (!(claim)) {                                                                            \
