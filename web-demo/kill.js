@@ -15,6 +15,7 @@ export function showKill(connection, auth, { onCall, onRoundTrip }) {
   const note = byId('kill-note');
   let worker = null;
   let killed = null;
+  let successor = null; // the process that the note says serves here
   let isThere = true; // the methods, as far as this connection knows
 
   function draw() {
@@ -33,6 +34,10 @@ export function showKill(connection, auth, { onCall, onRoundTrip }) {
       if (isOther) {
         setText(note, `Killed process ${killed.pid}; process ${data.pid} serves you now.`);
         killed = null;
+        successor = data.pid;
+      } else if (successor && successor !== data.pid) { // somebody else killed that one too
+        setText(note, '');
+        successor = null;
       }
       draw();
     } catch (error) {
