@@ -58,10 +58,18 @@ file(WRITE ${debian_changelog} "wirehub (${PROJECT_VERSION}-1) unstable; urgency
 add_custom_command(OUTPUT ${debian_changelog}.gz
   COMMAND gzip -9nkf ${debian_changelog} DEPENDS ${debian_changelog} VERBATIM)
 add_custom_target(debian_changelog ALL DEPENDS ${debian_changelog}.gz)
+file(WRITE ${CMAKE_BINARY_DIR}/copyright "Wirehub
+Copyright: 2026 the Wirehub developers
+
+Licensed under the Apache License, Version 2.0.  On Debian systems its full text is in
+/usr/share/common-licenses/Apache-2.0.\n")
+# ldconfig runs by a trigger, once for all packages of an installation.
+file(WRITE ${CMAKE_BINARY_DIR}/triggers "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_LIBWIREHUB_PACKAGE_CONTROL_EXTRA ${CMAKE_BINARY_DIR}/triggers)
 foreach(component libwirehub libwirehub-dev wh)
   string(TOUPPER ${component} upper)
   set(doc ${CMAKE_INSTALL_DATADIR}/doc/${CPACK_DEBIAN_${upper}_PACKAGE_NAME})
-  install(FILES LICENSE DESTINATION ${doc} RENAME copyright COMPONENT ${component})
+  install(FILES ${CMAKE_BINARY_DIR}/copyright DESTINATION ${doc} COMPONENT ${component})
   install(FILES ${debian_changelog}.gz DESTINATION ${doc} COMPONENT ${component})
 endforeach()
 

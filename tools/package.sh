@@ -24,7 +24,11 @@ run cmake --build build/package || die "building failed"
 rm -rf "$packages"
 (run cd build/package && run cpack) || die "packing failed"
 
-run lintian --fail-on error,warning --suppress-tags-from-file tools/lintian-suppress \
+# The project has no public address and no bug numbers of Debian yet; CPack calls ldconfig itself beside
+# the trigger.
+run lintian --fail-on error,warning --allow-root --suppress-tags \
+    bogus-mail-host,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs,maintscript-calls-ldconfig \
+    \
     "$packages"/*.deb || die "lintian is not content"
 
 [ -n "$in_chroot" ] || { say "packages in $packages"; exit 0; }
