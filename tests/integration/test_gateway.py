@@ -190,6 +190,7 @@ def test_unavailable_says_when_to_come_again(hub, redis):
     ("shop.$svc.ping", 101, 103, 103, None),  # not announced: for the role admin
     ("shop.$svc.info", 101, 0, 0, 0),  # as announced
     ("page.v1.staff", 101, 103, 0, 103),
+    ("wirehub.$svc.ls", 101, 103, 103, 0),  # the hub's own: for the role admin
 ])
 def test_rules_of_the_configuration_only_tighten(hub, shop, method, anonymous, user, clerk, admin):
     shop.methods["shop.$svc.ping"] = stamp
@@ -199,6 +200,15 @@ def test_rules_of_the_configuration_only_tighten(hub, shop, method, anonymous, u
     for code, token in callers:
         assert over_socket(hub, method, {}, token)[0] == code, token
         assert rest(hub, method, {}, token=token)[0] == statuses[code], token
+
+
+def test_the_hub_lists_what_is_announced(hub, shop):
+    status, answer = rest(hub, "wirehub.$svc.ls", {}, token=hub.token("ann", roles=["admin"]))
+    assert status == 200
+    assert [(s["name"], s["methods"]) for s in answer["services"]] == [("shop", len(METHODS))]
+    hub.reload({"rpc": {"methods": [{"name": "wirehub.*", "access": "role", "roles": ["boss"]}]}})
+    hub.wait_log("reloaded")
+    assert over_socket(hub, "wirehub.$svc.ls", {}, hub.token("ann", roles=["admin"]))[0] == 103
 
 
 def test_a_reload_brings_new_rules(hub):

@@ -1,6 +1,7 @@
 """wh against a real hub: what it prints, as text and as objects, and how it ends."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -154,15 +155,20 @@ def test_a_lost_continuity_is_status_6(wh, form):
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(wh):
-    program = f"{binary_path()} sub news | head -n 1"
-    with subprocess.Popen(["bash", "-o", "pipefail", "-c", program], env=wh.env, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as pipe:
-        wait_subscribers(wh, 1)
-        wh.run("pub", "news", "1")
-        assert pipe.stdout.readline().endswith("news #1 1\n")
-        # head is gone, and nothing is published any more: the closed pipe alone ends it
-        assert pipe.wait(WAIT_SECONDS) == OK
-        assert pipe.stderr.read() == ""
+    reading, writing = os.pipe()
+    with subprocess.Popen([str(binary_path()), "sub", "news"], env=wh.env, stdout=writing,
+                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as sub:
+        os.close(writing)
+        try:
+            wait_subscribers(wh, 1)
+            wh.run("pub", "news", "1")
+            with os.fdopen(reading) as reader:
+                assert reader.readline().endswith("news #1 1\n")
+            # Nobody reads, and nothing is published any more: the closed pipe alone ends it.
+            assert sub.wait(WAIT_SECONDS) == OK
+            assert sub.stderr.read() == ""
+        finally:
+            sub.kill()
 
 
 def wait_subscribers(wh, count):

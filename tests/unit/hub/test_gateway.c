@@ -146,6 +146,28 @@ static void the_server_has_neither_rules_nor_rates(void **state)
     hub_stop(&hub);
 }
 
+static void the_list_of_services_ends_once_and_later_or_never(void **state)
+{
+    (void)state;
+    struct hub hub;
+    struct asked asked;
+    hub_start(&hub, METHODS, PAGES, NULL);
+    assert_int_equal(start(&hub, &asked, GATEWAY_LIST_METHOD, NULL, "", false),
+                     WH_ERROR_UNAUTHORIZED);
+    assert_int_equal(start(&hub, &asked, GATEWAY_LIST_METHOD, NULL, "ann", false),
+                     WH_ERROR_PERMISSION_DENIED);
+    assert_int_equal(start(&hub, &asked, GATEWAY_LIST_METHOD, NULL, "", true), WH_NO_ERROR);
+    hub_turn(&hub);
+    assert_int_equal(asked.done, 1);
+    assert_int_equal(asked.code, WH_ERROR_NOT_AVAILABLE); /* there is no Redis */
+    assert_int_equal(start(&hub, &asked, GATEWAY_LIST_METHOD, NULL, "", true), WH_NO_ERROR);
+    gateway_cancel(&asked.base);
+    gateway_cancel(&asked.base);
+    hub_turn(&hub);
+    assert_int_equal(asked.done, 0);
+    hub_stop(&hub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +176,7 @@ int main(void)
         cmocka_unit_test(a_composition_of_refusals_ends_once_and_later),
         cmocka_unit_test(what_is_cancelled_never_ends),
         cmocka_unit_test(the_server_has_neither_rules_nor_rates),
+        cmocka_unit_test(the_list_of_services_ends_once_and_later_or_never),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
