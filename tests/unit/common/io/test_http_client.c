@@ -28,10 +28,11 @@ static char silent_name[] = "silent.invalid";
 
 /* Instead of libc's, for libcurl too.  libc names its parameters with underscores, which are its
  * own. NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
-int getaddrinfo(const char *restrict name,
-                const char *restrict service,
-                const struct addrinfo *restrict hints,
-                struct addrinfo **restrict out)
+/* Seen by libcurl: our own flags hide symbols. */
+__attribute__((visibility("default"))) int getaddrinfo(const char *restrict name,
+                                                       const char *restrict service,
+                                                       const struct addrinfo *restrict hints,
+                                                       struct addrinfo **restrict out)
 {
     typedef int function(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     if (name && strcmp(name, silent_name) == 0) {
