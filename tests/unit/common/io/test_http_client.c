@@ -26,9 +26,9 @@ static unsigned stop_at; /* the request to /silent at which the loop stops; 0 = 
 static pthread_mutex_t silence = PTHREAD_MUTEX_INITIALIZER;
 static char silent_name[] = "silent.invalid";
 
-/* Instead of libc's, for libcurl too.  libc names its parameters with underscores, which are its
- * own. NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
-/* Seen by libcurl: our own flags hide symbols. */
+/* Instead of libc's, for libcurl too, which must see it though our flags hide symbols.  libc names
+ * its parameters with underscores, which are its own.
+ * NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 __attribute__((visibility("default"))) int getaddrinfo(const char *restrict name,
                                                        const char *restrict service,
                                                        const struct addrinfo *restrict hints,
