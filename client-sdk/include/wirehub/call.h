@@ -1,6 +1,7 @@
 /*
  * Calls: questions with one answer.  Asynchronous ones end in their callback exactly once (unless
- * the function itself returned an error); synchronous ones wait.
+ * the function itself returned an error, or the client is freed inside a callback, which is then
+ * the last); synchronous ones wait.
  *
  * While the client is CONNECTING a call waits for the connection, up to its timeout; while it is
  * DISCONNECTED it fails at once with WH_EDISCONNECTED.  A lost connection ends what is in flight

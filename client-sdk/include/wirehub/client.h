@@ -294,7 +294,8 @@ WH_API int wh_client_fd(const struct wh_client *client);
  * many ran.  One thread at a time; a call inside a callback returns 0. */
 WH_API size_t wh_client_dispatch(struct wh_client *client, size_t events_max);
 
-/* Commands between begin and end leave in one frame.  Nests.  (What is asked for in one turn goes
+/* Commands between begin and end leave in one frame, or a few past
+ * 32 KiB (servers bound what they read).  Nests.  (What is asked for in one turn goes
  * out together anyway where it can.) */
 WH_API void wh_client_batch_begin(struct wh_client *client);
 WH_API void wh_client_batch_end(struct wh_client *client);
