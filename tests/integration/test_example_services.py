@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "services/examples"
 COMMANDS = {"python": ["/usr/bin/python3", "-B", str(EXAMPLES / "echo.py")],
             "node": ["node", str(EXAMPLES / "echo.mjs")]}
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def wait(what, condition):

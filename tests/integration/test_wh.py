@@ -436,10 +436,11 @@ def test_without_redis_there_are_no_services(hub, tmp_path):
 
 def test_colour_is_for_terminals_alone(wh):
     wh.run("pub", "news", "1")
+    plain = {name: value for name, value in wh.env.items() if name != "NO_COLOR"}
 
     def on_terminal(**env):
         program = f"import pty, sys; sys.exit(pty.spawn(['{binary_path()}', 'history', 'news']))"
-        return subprocess.run(["/usr/bin/python3", "-c", program], env={**wh.env, **env},
+        return subprocess.run(["/usr/bin/python3", "-c", program], env={**plain, "TERM": "xterm", **env},
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=WAIT_SECONDS, check=False).stdout
 
