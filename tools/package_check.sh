@@ -15,7 +15,7 @@ cc -std=c11 -o hello hello.c $(pkg-config --cflags --libs wirehub)
 cc -std=c11 -o hello_static hello.c $(pkg-config --cflags wirehub) -Wl,-Bstatic -lwirehub -Wl,-Bdynamic \
     $(pkg-config --static --libs-only-l wirehub | sed 's/-lwirehub//')
 ldd hello | grep -q 'libwirehub\.so\.0'
-! ldd hello_static | grep -q libwirehub
+if ldd hello_static | grep libwirehub; then exit 1; fi
 # Nobody listens: a clear error, and the exit status that the manual names.
 status=0
 wh --url ws://127.0.0.1:9/connection/websocket --no-reconnect --timeout 5s rpc x || status=$?

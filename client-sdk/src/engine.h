@@ -168,11 +168,11 @@ struct engine {
     size_t pending_count;
     size_t unsent_bytes; /* with what waits in `out`: what send_queue_bytes_max bounds */
 
-    struct wh_map subs;          /* by channel: struct sub, those with a handle */
-    struct wh_map sub_by_number; /* channel numbers of this connection; subs only */
+    struct wh_map subs;           /* by channel: struct sub, those with a handle */
+    struct wh_map sub_by_number;  /* channel numbers of this connection; subs only */
     struct wh_list subs_in_order; /* the same, as they were made: what happens to all of them at
                                      once happens in this order, as in the other SDKs */
-    struct wh_map server_subs;   /* by channel: struct server_sub */
+    struct wh_map server_subs;    /* by channel: struct server_sub */
 
     struct event_queue events;
     struct event *spare_events[2]; /* a change of state is told even when memory is out */

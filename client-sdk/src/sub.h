@@ -40,7 +40,7 @@ struct sub_position {
  */
 struct wh_sub {
     _Atomic uint32_t
-        refs; /* engine (while in engine.subs), events, pendings, the program's calls */
+        refs;            /* engine (while in engine.subs), events, pendings, the program's calls */
     struct wh_list link; /* engine.subs_in_order */
     struct engine *engine;
     struct wh_client *client;

@@ -329,7 +329,8 @@ static json_t *reply(const struct asked *asked, const struct wh_error *error)
         json_pack("{ssssss}", "client", asked->entry->name, "reply", asked->name, "as", asked->as);
     if (error) {
         json_object_set_new(line, "code", json_integer(error->code));
-        /* centrifuge-js calls only errors of the server temporary; ours says it of time-outs too. */
+        /* centrifuge-js calls only errors of the server temporary; ours says it of time-outs too.
+         */
         json_object_set_new(line, "temporary",
                             json_boolean(error->err == WH_ESERVER && error->temporary));
     }
