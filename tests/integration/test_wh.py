@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from support.rpc_service import RpcError, RpcService, json_payload, value_of
+from support.rpc_service import (NO_ANSWER, RpcError, RpcService, json_payload,
+                                 value_of)
 from support.service import Service, wait_until
 from support.wh import (CONNECT, ERROR, LOST, OK, TIMEOUT, UNAUTHORIZED, USAGE, WAIT_SECONDS, Wh,
                         binary_path)
@@ -391,8 +392,7 @@ def test_rpc_prints_the_result_or_the_error(make_hub, redis, shop, tmp_path):
 
 
 def test_an_interrupted_call_says_so(make_hub, redis, tmp_path):
-    begun = []
-    with RpcService(redis, "shop", {"shop.v1.hang": lambda call: begun.append(call)}) as service:
+    with RpcService(redis, "shop", {"shop.v1.hang": lambda call: NO_ANSWER}) as service:
         wh = Wh(make_hub(redis=redis), tmp_path)
         with wh.start("rpc", "shop.v1.hang", expected=130) as call:
             service.wait_calls(1)
