@@ -22,7 +22,7 @@ static uint64_t due_ms(const struct engine *engine)
 
 /* A thread in a synchronous call may be the one that runs callbacks: what it waits for is read
  * although its events are not taken. */
-static bool wants_to_read(struct wh_client *client)
+bool client_wants_to_read(struct wh_client *client)
 {
     struct engine *engine = &client->engine;
     if (engine_wants_to_read(engine))
@@ -36,7 +36,7 @@ static bool needs_io(struct wh_client *client)
     struct engine *engine = &client->engine;
     return has_action(engine) || engine->wants_ping ||
            (!client->is_write_wanted && engine_has_frame(engine)) ||
-           (engine->is_open && client->is_reading != wants_to_read(client)) ||
+           (engine->is_open && client->is_reading != client_wants_to_read(client)) ||
            due_ms(engine) < client->timer_due_ms;
 }
 
@@ -48,7 +48,7 @@ static void open_connection(struct wh_client *client, const struct engine_action
         return;
     if (!client->transport) {
         struct service *service = runtime_service(client->runtime);
-        enum wh_err err = transport_lws_new(service, client, &client->transport);
+        enum wh_err err = transport_ws_new(service, client, &client->transport);
         if (err != WH_OK) {
             struct wh_error error;
             (void)shell_fail(&error, err, "%s", wh_err_text(err));
@@ -56,7 +56,7 @@ static void open_connection(struct wh_client *client, const struct engine_action
             return;
         }
     }
-    transport_lws_ops.open(client->transport, action);
+    transport_ws_ops.open(client->transport, action);
 }
 
 static void drive(struct wh_client *client)
@@ -69,20 +69,20 @@ static void drive(struct wh_client *client)
         if (action.kind == ENGINE_OPEN)
             open_connection(client, &action);
         else if (client->transport)
-            transport_lws_ops.close(client->transport, &action);
+            transport_ws_ops.close(client->transport, &action);
     }
     if (!client->transport)
         return;
     bool has_frame = engine_has_frame(engine);
     if (has_frame && !client->is_write_wanted)
-        transport_lws_ops.want_write(client->transport);
+        transport_ws_ops.want_write(client->transport);
     client->is_write_wanted = has_frame;
     if (engine_take_ping(engine))
-        transport_lws_ops.ping(client->transport);
-    bool wants_reading = wants_to_read(client);
+        transport_ws_ops.ping(client->transport);
+    bool wants_reading = client_wants_to_read(client);
     if (engine->is_open && client->is_reading != wants_reading) {
         client->is_reading = wants_reading;
-        transport_lws_ops.set_reading(client->transport, wants_reading);
+        transport_ws_ops.set_reading(client->transport, wants_reading);
     }
 }
 
@@ -140,7 +140,7 @@ static void detach(struct wh_client *client)
     runtime_unschedule(client->runtime, client);
     pthread_mutex_unlock(&client->lock);
     if (transport)
-        transport_lws_free(transport);
+        transport_ws_free(transport);
     (void)client_lock(client);
     client->is_detached = true;
     pthread_cond_broadcast(&client->changed);

@@ -1,5 +1,5 @@
 /*
- * libwebsockets behind one small door (transport_lws.c): one context that
+ * libwebsockets' loop behind one small door (service_lws.c): one context that
  * serves the connections of any number of clients, on our own thread, on a foreign
  * loop, or pumped.  Everything on the thread that serves, but service_wake.
  */
@@ -46,13 +46,13 @@ void service_timer_stop(struct service *service, struct service_timer *timer);
 
 /* The transport of one client; see transport.h.  What it sees goes into the engine between
  * client_lock and client_unlock.  WH_ENOMEM. */
-WH_MUST_CHECK enum wh_err transport_lws_new(struct service *service,
-                                            struct wh_client *client,
-                                            struct transport **out_transport);
-extern const struct transport_ops transport_lws_ops;
+WH_MUST_CHECK enum wh_err transport_ws_new(struct service *service,
+                                           struct wh_client *client,
+                                           struct transport **out_transport);
+extern const struct transport_ops transport_ws_ops;
 
 /* No call into the client any more after this returned; a close frame on its way is given until
  * close_timeout_ms. */
-void transport_lws_free(struct transport *transport);
+void transport_ws_free(struct transport *transport);
 
 #endif

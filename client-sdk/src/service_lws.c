@@ -1,34 +1,66 @@
 /*
- * The context: its loop, its timers, being woken, its vhosts, and its end.
+ * The context: its loop, its timers, its sockets, being woken, and its end.  The only file that
+ * knows libwebsockets.
  *
  * Facts about libwebsockets 4.1.6 that shape this file, read in its source and seen in tests:
  *  - lws_create_context sets SIGPIPE to be ignored for the whole process: we put back what was.
- *  - Without http_proxy_address it obeys $http_proxy for any address: we always give one, "" =
- * none.
  *  - lws_service ignores how long it may wait: a timer of ours bounds it.
  *  - A timer started outside of its callbacks is not seen by a foreign loop until something else
- *    happens: service_schedule makes something happen.
- *  - LWS_CALLBACK_EVENT_WAIT_CANCELLED comes once per vhost: is_woken makes it one.
+ *    happens: schedule makes something happen.
+ *  - LWS_CALLBACK_EVENT_WAIT_CANCELLED may come more than once: is_woken makes it one.
  *  - It unloads the plug-in of a foreign loop while that may be running: pin_plugin.
  *  - Context destruction inside a callback is put off by libwebsockets itself; on libuv it needs
  *    turns of the loop and a second call (uv_drain).
+ *  - A descriptor that it adopts as a file is only watched: reading and writing stay ours.  After
+ *    RAW_WRITEABLE_FILE it forgets what that callback asked for: `again` asks later.  It can be
+ *    closed at once only outside of its own callbacks: `closer`.
  */
-#include "client-sdk/src/service_lws.h"
+#include "client-sdk/src/service_socket.h"
 
+#include "client-sdk/src/tls.h"
 #include "common/base/alloc.h"
 
 #include <dlfcn.h>
+#include <libwebsockets.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+enum {
+    SERVICE_CONNECTIONS_MAX = 65536, /* or the process's limit of descriptors if that is less */
+    SERVICE_TIMER_MS_MAX = 864000000 /* ten days: a timer may run early, not never */
+};
+
+struct service {
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    enum wh_loop loop;
+    void *foreign; /* the loop */
+    void (*on_wake)(void *user);
+    void *user;
+    atomic_bool is_woken;   /* since the last on_wake */
+    struct wh_list holders; /* struct service_holder, sockets included */
+    int fd_limit;
+    lws_sorted_usec_list_t tick;   /* libev only */
+    lws_sorted_usec_list_t reaper; /* ends the service when nobody holds it */
+    lws_sorted_usec_list_t waiter; /* ends the wait of service_run */
+    bool is_closing;
+    void (*done)(void *user);
+    void *done_user;
+    bool *is_gone; /* set when the context goes inside service_free's own call */
+    struct uv_drain *drain;
+    struct service_shared shared;
+};
 
 /* ---- timers -------------------------------------------------------------------------------- */
 
-void service_schedule(struct service *service,
-                      lws_sorted_usec_list_t *timer,
-                      void (*fn)(lws_sorted_usec_list_t *timer),
-                      uint64_t delay_us)
+static void schedule(struct service *service,
+                     lws_sorted_usec_list_t *timer,
+                     void (*fn)(lws_sorted_usec_list_t *timer),
+                     uint64_t delay_us)
 {
     lws_sul_schedule(service->context, 0, timer, fn, delay_us > 0 ? (lws_usec_t)delay_us : 1);
     if (service->loop != WH_LOOP_NONE)
@@ -61,8 +93,7 @@ void service_timer_start(struct service *service, struct service_timer *timer, u
 {
     if (delay_ms > SERVICE_TIMER_MS_MAX)
         delay_ms = SERVICE_TIMER_MS_MAX;
-    service_schedule(service, &((struct timer *)(void *)timer->impl)->sul, on_timer,
-                     delay_ms * 1000);
+    schedule(service, &((struct timer *)(void *)timer->impl)->sul, on_timer, delay_ms * 1000);
 }
 
 void service_timer_stop(struct service *service, struct service_timer *timer)
@@ -85,155 +116,194 @@ static void wake_for_names(void *user)
     lws_cancel_service(service->context);
 }
 
+static void on_wait_cancelled(struct service *service)
+{
+    if (service->is_closing)
+        return;
+    resolver_run(service->shared.resolver);
+    if (atomic_exchange(&service->is_woken, false))
+        service->on_wake(service->user);
+}
+
+/* ---- sockets ------------------------------------------------------------------------------- */
+
+struct service_socket {
+    struct service_holder holder;
+    struct service *service;
+    struct lws *wsi;       /* NULL = none any more */
+    service_socket_fn *fn; /* NULL = freed by its owner */
+    void *user;
+    bool is_told_writable; /* inside that event */
+    lws_sorted_usec_list_t again;
+    lws_sorted_usec_list_t closer;
+};
+
+static void tell(struct service_socket *socket, unsigned events)
+{
+    if (socket->fn)
+        socket->fn(socket->user, events);
+}
+
+static void tell_writable(struct service_socket *socket)
+{
+    socket->is_told_writable = true;
+    tell(socket, SOCKET_WRITABLE);
+    socket->is_told_writable = false;
+}
+
+static void on_again(lws_sorted_usec_list_t *timer)
+{
+    struct service_socket *socket = WH_CONTAINER_OF(timer, struct service_socket, again);
+    if (socket->wsi)
+        (void)lws_callback_on_writable(socket->wsi);
+}
+
+static void on_close(lws_sorted_usec_list_t *timer)
+{
+    struct service_socket *socket = WH_CONTAINER_OF(timer, struct service_socket, closer);
+    if (socket->wsi)
+        lws_set_timeout(socket->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+}
+
+static void socket_deinit(struct service_socket *socket)
+{
+    struct service *service = socket->service;
+    lws_sul_cancel(&socket->again);
+    lws_sul_cancel(&socket->closer);
+    service_release(service, &socket->holder);
+    wh_free(socket);
+}
+
+static int on_socket(struct service_socket *socket, enum lws_callback_reasons reason)
+{
+    switch (reason) {
+    case LWS_CALLBACK_RAW_RX_FILE:
+        tell(socket, SOCKET_READABLE);
+        break;
+    case LWS_CALLBACK_RAW_WRITEABLE_FILE:
+        tell_writable(socket);
+        break;
+    case LWS_CALLBACK_RAW_CLOSE_FILE:
+        tell(socket, SOCKET_READABLE | SOCKET_GONE);
+        break;
+    case LWS_CALLBACK_WSI_DESTROY:
+        socket->wsi = NULL;
+        if (!socket->fn)
+            socket_deinit(socket);
+        break;
+    default:
+        break; /* nothing of interest */
+    }
+    return 0;
+}
+
 static int on_event(struct lws *wsi,
                     enum lws_callback_reasons reason,
                     void *user,
                     void *in,
                     size_t len)
 {
-    if (reason != LWS_CALLBACK_EVENT_WAIT_CANCELLED)
-        return connection_callback(wsi, reason, user, in, len);
-    struct service *service = lws_context_user(lws_get_context(wsi));
-    if (service->is_closing)
+    (void)user;
+    (void)in;
+    (void)len;
+    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED) {
+        on_wait_cancelled(lws_context_user(lws_get_context(wsi)));
         return 0;
-    resolver_run(service->resolver);
-    if (atomic_exchange(&service->is_woken, false))
-        service->on_wake(service->user);
-    return 0;
+    }
+    struct service_socket *socket = wsi ? lws_get_opaque_user_data(wsi) : NULL;
+    return socket ? on_socket(socket, reason) : 0;
 }
 
-/* ---- vhosts -------------------------------------------------------------------------------- */
-
-static void finish(struct service *service);
-
-/* The vhost's last moment.  With the last of a closing service, its context is gone as well. */
-static void on_vhost_gone(struct lws_vhost *lws, void *arg)
+enum wh_err service_socket_new(struct service *service,
+                               int fd,
+                               service_socket_fn *fn,
+                               void *user,
+                               struct service_socket **out_socket)
 {
-    struct service *service = arg;
-    (void)lws;
-    if (--service->lws_vhost_count > 0 || !service->is_closing || service->drain)
-        return;
-    if (service->is_gone)
-        *service->is_gone = true;
-    else
-        finish(service);
-}
-
-static enum wh_err vhost_new(struct service *service,
-                             struct tls *tls,
-                             const char *proxy,
-                             struct wh_buf *key,
-                             struct vhost **out_vhost)
-{
-    struct vhost *vhost = wh_calloc(1, sizeof *vhost);
-    if (!vhost)
-        return WH_ENOMEM;
-    static const struct lws_protocols protocols[] = {
-        {.name = "wirehub",
-         .callback = on_event,
-         .rx_buffer_size = SERVICE_PIECE_BYTES,
-         .tx_packet_size = SERVICE_BUFFER_BYTES},
-        {.name = NULL},
-    };
-    struct lws_context_creation_info info = {
-        .port = CONTEXT_PORT_NO_LISTEN,
-        .protocols = protocols,
-        .vhost_name = "wirehub",
-        .options = tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
-        .provided_client_ssl_ctx = tls ? tls_context(tls) : NULL,
-        .http_proxy_address = proxy,
-        .connect_timeout_secs = 3600, /* ours is shorter */
-        .finalize = on_vhost_gone,
-        .finalize_arg = service,
-    };
-    vhost->lws = lws_create_vhost(service->context, &info);
-    if (!vhost->lws) {
-        wh_free(vhost);
+    struct service_socket *socket = NULL;
+    enum wh_err err = fd < service->fd_limit ? WH_OK : WH_ELIMIT;
+    if (err == WH_OK && !(socket = wh_calloc(1, sizeof *socket)))
+        err = WH_ENOMEM;
+    if (err != WH_OK) {
+        (void)close(fd);
+        return err;
+    }
+    socket->service = service;
+    service_hold(service, &socket->holder);
+    lws_adopt_desc_t info = {.vh = service->vhost,
+                             .type = LWS_ADOPT_RAW_FILE_DESC,
+                             .fd.filefd = fd,
+                             .vh_prot_name = "wirehub",
+                             .opaque = socket};
+    socket->wsi = lws_adopt_descriptor_vhost_via_info(&info);
+    if (!socket->wsi) {
+        /* It has no memory, and may keep the descriptor until its own end. */
+        (void)shutdown(fd, SHUT_RDWR);
+        service_release(service, &socket->holder);
         return WH_ENOMEM;
     }
-    service->lws_vhost_count++;
-    vhost->service = service;
-    vhost->tls = tls;
-    vhost->key = *key;
-    *key = (struct wh_buf){0};
-    wh_list_push_back(&service->vhosts, &vhost->link);
-    *out_vhost = vhost;
+    socket->fn = fn;
+    socket->user = user;
+    *out_socket = socket;
     return WH_OK;
 }
 
-static struct vhost *find_vhost(struct service *service, struct wh_slice key)
+void service_socket_want_write(struct service_socket *socket)
 {
-    WH_LIST_EACH(node, &service->vhosts)
-    {
-        struct vhost *vhost = WH_CONTAINER_OF(node, struct vhost, link);
-        if (wh_slice_equal(wh_buf_slice(&vhost->key), key))
-            return vhost;
-    }
-    return NULL;
-}
-
-enum wh_err vhost_acquire(struct service *service,
-                          bool is_tls,
-                          const struct wh_tls_options *options,
-                          const char *host,
-                          const char *proxy,
-                          struct vhost **out_vhost,
-                          struct wh_error *detail)
-{
-    struct wh_buf key = {0};
-    struct tls *tls = NULL;
-    wh_buf_append(&key, proxy, strlen(proxy) + 1);
-    if (is_tls)
-        tls_key(options, host, &key);
-    enum wh_err err = wh_buf_error(&key);
-    struct vhost *vhost = err == WH_OK ? find_vhost(service, wh_buf_slice(&key)) : NULL;
-    if (err == WH_OK && !vhost) {
-        if (is_tls)
-            err = tls_new(options, host, &tls, detail);
-        if (err == WH_OK)
-            err = vhost_new(service, tls, proxy, &key, &vhost);
-    }
-    wh_buf_deinit(&key);
-    if (err == WH_OK) {
-        vhost->refs++;
-        *out_vhost = vhost;
-        return WH_OK;
-    }
-    tls_free(tls);
-    if (err == WH_ENOMEM)
-        *detail = (struct wh_error){.err = err, .text = "out of memory"};
-    return err;
-}
-
-static void vhost_free(struct vhost *vhost)
-{
-    wh_list_remove(&vhost->link);
-    tls_free(vhost->tls);
-    wh_buf_deinit(&vhost->key);
-    wh_free(vhost);
-}
-
-/* Out of the callbacks of the connection that was the last. */
-static void on_reap(lws_sorted_usec_list_t *timer)
-{
-    struct service *service = WH_CONTAINER_OF(timer, struct service, reaper);
-    WH_LIST_EACH(node, &service->vhosts)
-    {
-        struct vhost *vhost = WH_CONTAINER_OF(node, struct vhost, link);
-        if (vhost->refs > 0)
-            continue;
-        lws_vhost_destroy(vhost->lws);
-        vhost_free(vhost);
-    }
-}
-
-void vhost_release(struct vhost *vhost)
-{
-    if (!vhost)
+    if (!socket->wsi)
         return;
-    WH_ASSERT(vhost->refs > 0);
-    if (--vhost->refs == 0 && !vhost->service->is_closing)
-        service_schedule(vhost->service, &vhost->service->reaper, on_reap, 0);
+    if (socket->is_told_writable)
+        schedule(socket->service, &socket->again, on_again, 0);
+    else
+        (void)lws_callback_on_writable(socket->wsi);
+}
+
+void service_socket_set_reading(struct service_socket *socket, bool is_reading)
+{
+    if (socket->wsi)
+        (void)lws_rx_flow_control(socket->wsi, is_reading);
+}
+
+void service_socket_free(struct service_socket *socket)
+{
+    if (!socket)
+        return;
+    socket->fn = NULL;
+    if (socket->wsi)
+        schedule(socket->service, &socket->closer, on_close, 0);
+    else
+        socket_deinit(socket);
+}
+
+/* ---- holders ------------------------------------------------------------------------------- */
+
+static void on_last_holder(lws_sorted_usec_list_t *timer);
+
+void service_hold(struct service *service, struct service_holder *holder)
+{
+    wh_list_push_back(&service->holders, &holder->link);
+}
+
+void service_release(struct service *service, struct service_holder *holder)
+{
+    wh_list_remove(&holder->link);
+    if (service->is_closing && service->loop != WH_LOOP_NONE && wh_list_is_empty(&service->holders))
+        schedule(service, &service->reaper, on_last_holder, 0);
+}
+
+static void hurry_holders(struct service *service)
+{
+    WH_LIST_EACH(node, &service->holders)
+    {
+        struct service_holder *holder = WH_CONTAINER_OF(node, struct service_holder, link);
+        if (holder->hurry)
+            holder->hurry(holder);
+    }
+}
+
+struct service_shared *service_shared(struct service *service)
+{
+    return &service->shared;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -291,14 +361,10 @@ static struct lws_context *create_context(struct service *service,
     struct sigaction before;
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN,
-        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 |
-                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
         .gid = -1,
         .uid = -1,
         .user = service,
-        .timeout_secs = 3600, /* ours are shorter */
-        .pt_serv_buf_size = SERVICE_BUFFER_BYTES,
-        .max_http_header_data2 = SERVICE_HEADER_BYTES,
         .fd_limit_per_thread = descriptor_limit(),
     };
     if (options->loop != WH_LOOP_NONE) {
@@ -315,14 +381,60 @@ static struct lws_context *create_context(struct service *service,
     return context;
 }
 
+static void finish(struct service *service);
+
+/* The last moment of the context, which destroys its vhost at its end. */
+static void on_vhost_gone(struct lws_vhost *vhost, void *arg)
+{
+    struct service *service = arg;
+    (void)vhost;
+    if (!service->is_closing || service->drain)
+        return;
+    if (service->is_gone)
+        *service->is_gone = true;
+    else
+        finish(service);
+}
+
+/* It wakes nobody without one. */
+static struct lws_vhost *create_vhost(struct service *service)
+{
+    static const struct lws_protocols protocols[] = {
+        {.name = "wirehub", .callback = on_event},
+        {.name = NULL},
+    };
+    const struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN,
+        .protocols = protocols,
+        .vhost_name = "wirehub",
+        .http_proxy_address = "", /* or it looks at the environment's */
+        .finalize = on_vhost_gone,
+        .finalize_arg = service,
+    };
+    return lws_create_vhost(service->context, &info);
+}
+
 static void service_deinit(struct service *service)
 {
-    while (!wh_list_is_empty(&service->vhosts))
-        vhost_free(WH_CONTAINER_OF(service->vhosts.next, struct vhost, link));
-    resolver_free(service->resolver);
-    wh_buf_deinit(&service->frame);
-    wh_buf_deinit(&service->outgoing);
+    resolver_free(service->shared.resolver);
+    wh_buf_deinit(&service->shared.frame);
     wh_free(service);
+}
+
+static enum wh_err make_ready(struct service *service, const struct service_options *options)
+{
+    enum wh_err err = resolver_new(wake_for_names, service, &service->shared.resolver);
+    if (err != WH_OK)
+        return err;
+    service->context = create_context(service, options);
+    if (!service->context)
+        return options->loop == WH_LOOP_NONE ? WH_EIO : WH_ELOOP;
+    service->vhost = create_vhost(service);
+    if (!service->vhost)
+        return WH_ENOMEM;
+    if (service->loop == WH_LOOP_EV)
+        schedule(service, &service->tick, on_tick, EV_TICK_US);
+    return WH_OK;
 }
 
 enum wh_err service_new(const struct service_options *options,
@@ -339,22 +451,12 @@ enum wh_err service_new(const struct service_options *options,
     service->foreign = options->foreign;
     service->on_wake = options->on_wake;
     service->user = options->user;
-    wh_list_init(&service->vhosts);
-    wh_list_init(&service->connections);
-    err = resolver_new(wake_for_names, service, &service->resolver);
+    unsigned limit = descriptor_limit();
+    service->fd_limit = limit > 0 ? (int)limit : INT_MAX;
+    wh_list_init(&service->holders);
+    wh_list_init(&service->shared.tls);
+    err = make_ready(service, options);
     if (err == WH_OK) {
-        service->context = create_context(service, options);
-        if (!service->context)
-            err = options->loop == WH_LOOP_NONE ? WH_EIO : WH_ELOOP;
-    }
-    struct vhost *plain;
-    struct wh_error ignored;
-    /* One that stays: libwebsockets wakes nobody without any, and plain connections need it. */
-    if (err == WH_OK)
-        err = vhost_acquire(service, false, NULL, "", "", &plain, &ignored);
-    if (err == WH_OK) {
-        if (service->loop == WH_LOOP_EV)
-            service_schedule(service, &service->tick, on_tick, EV_TICK_US);
         *out_service = service;
         return WH_OK;
     }
@@ -474,16 +576,9 @@ static void destroy(struct service *service)
         service->is_gone = NULL; /* put off until libwebsockets' callback has returned */
 }
 
-static void on_last_connection(lws_sorted_usec_list_t *timer)
+static void on_last_holder(lws_sorted_usec_list_t *timer)
 {
     destroy(WH_CONTAINER_OF(timer, struct service, reaper));
-}
-
-void service_connection_gone(struct service *service)
-{
-    if (service->is_closing && service->loop != WH_LOOP_NONE &&
-        wh_list_is_empty(&service->connections))
-        service_schedule(service, &service->reaper, on_last_connection, 0);
 }
 
 void service_free(struct service *service, void (*done)(void *user), void *user)
@@ -491,14 +586,14 @@ void service_free(struct service *service, void (*done)(void *user), void *user)
     service->is_closing = true;
     service->done = done;
     service->done_user = user;
-    connections_close(service);
+    hurry_holders(service);
     if (service->loop == WH_LOOP_NONE) {
         /* Each has a timer of at most close_timeout_ms. */
-        while (!wh_list_is_empty(&service->connections))
+        while (!wh_list_is_empty(&service->holders))
             service_run(service, 1000);
         destroy(service);
         return;
     }
-    if (wh_list_is_empty(&service->connections))
-        service_schedule(service, &service->reaper, on_last_connection, 0);
+    if (wh_list_is_empty(&service->holders))
+        schedule(service, &service->reaper, on_last_holder, 0);
 }

@@ -19,6 +19,9 @@ struct engine *client_lock(struct wh_client *client);
  */
 void client_unlock(struct wh_client *client);
 
+/* Under the lock: whether what comes is wanted now; if not, set_reading follows at the unlock. */
+bool client_wants_to_read(struct wh_client *client);
+
 /* This is a child of the process that made it: its lock may be held for ever, so client_lock must
  * not be called. */
 bool client_is_forked(const struct wh_client *client);

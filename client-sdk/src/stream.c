@@ -17,7 +17,8 @@ static bool is_patience(int error)
 /* getaddrinfo also for what is numeric: an IPv6 address may name its interface. */
 static int make_address(const char *address, uint16_t port, struct addrinfo **out_info)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     char service[8];
     (void)snprintf(service, sizeof service, "%u", port);
     return getaddrinfo(address, service, &hints, out_info);

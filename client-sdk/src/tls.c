@@ -337,9 +337,9 @@ static enum wh_err configure(struct tls *tls,
 {
     SSL_CTX_set_info_callback(tls->context, on_info);
     (void)SSL_CTX_set_options(tls->context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-    (void)SSL_CTX_set_mode(tls->context,
-                           SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                               SSL_MODE_RELEASE_BUFFERS);
+    (void)SSL_CTX_set_mode(tls->context, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                             SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                             SSL_MODE_RELEASE_BUFFERS);
     if (SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION) != 1)
         return refuse(detail, "context", "");
     if (options->ciphers && SSL_CTX_set_cipher_list(tls->context, options->ciphers) != 1)

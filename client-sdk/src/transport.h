@@ -1,6 +1,6 @@
 /*
- * What carries the bytes of one client.  Two exist: libwebsockets
- * (transport_lws.c) and the fake of the unit tests.  Under the client's lock; what it
+ * What carries the bytes of one client.  Two exist: WebSocket
+ * (transport_ws.c) and the fake of the unit tests.  Under the client's lock; what it
  * sees goes into the engine_… functions of that client, never from inside these calls.
  */
 #ifndef WH_SDK_TRANSPORT_H

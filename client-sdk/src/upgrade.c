@@ -120,8 +120,8 @@ static bool read_status(struct wh_slice line, struct upgrade_answer *answer)
         return false;
     if (line.len > prefix + 5 && c[5] != ' ')
         return false;
-    answer->status = (unsigned)(c[2] - '0') * 100 + (unsigned)(c[3] - '0') * 10 +
-                     (unsigned)(c[4] - '0');
+    answer->status =
+        (unsigned)(c[2] - '0') * 100 + (unsigned)(c[3] - '0') * 10 + (unsigned)(c[4] - '0');
     size_t len = line.len - prefix - 2;
     if (len >= sizeof answer->text)
         len = sizeof answer->text - 1;
@@ -131,7 +131,9 @@ static bool read_status(struct wh_slice line, struct upgrade_answer *answer)
     return answer->status >= 100;
 }
 
-static bool split_header(struct wh_slice line, struct wh_slice *out_name, struct wh_slice *out_value)
+static bool split_header(struct wh_slice line,
+                         struct wh_slice *out_name,
+                         struct wh_slice *out_value)
 {
     const char *colon = memchr(line.ptr, ':', line.len);
     if (!colon || colon == line.ptr || memchr(line.ptr, '\0', line.len))

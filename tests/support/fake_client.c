@@ -23,7 +23,7 @@ static struct wh_client *client_of(const struct engine *engine)
 
 struct engine *client_lock(struct wh_client *client)
 {
-    check(client->transport != NULL, "called after transport_lws_free");
+    check(client->transport != NULL, "called after transport_ws_free");
     check(!client->is_locked, "locked twice");
     client->is_locked = true;
     return &client->engine;
@@ -35,6 +35,11 @@ void client_unlock(struct wh_client *client)
     client->is_locked = false;
     if (client->on_unlock)
         client->on_unlock(client);
+}
+
+bool client_wants_to_read(struct wh_client *client)
+{
+    return !client->is_paused;
 }
 
 const struct settings *client_settings(const struct wh_client *client)
@@ -142,12 +147,12 @@ void fake_client_init(struct wh_client *client, struct service *service, const c
     settings->close_timeout_ms = 250;
     settings->message_bytes_max = 1 << 20;
     settings->proxy = "";
-    check(transport_lws_new(service, client, &client->transport) == WH_OK, "no transport");
+    check(transport_ws_new(service, client, &client->transport) == WH_OK, "no transport");
 }
 
 void fake_free_transport(struct wh_client *client)
 {
-    transport_lws_free(client->transport);
+    transport_ws_free(client->transport);
     client->transport = NULL;
 }
 
@@ -162,14 +167,20 @@ void fake_client_deinit(struct wh_client *client)
 void fake_open(struct wh_client *client)
 {
     const struct engine_action action = {.kind = ENGINE_OPEN, .connection = ++client->connection};
-    transport_lws_ops.open(client->transport, &action);
+    transport_ws_ops.open(client->transport, &action);
+}
+
+void fake_set_reading(struct wh_client *client, bool is_reading)
+{
+    client->is_paused = !is_reading;
+    transport_ws_ops.set_reading(client->transport, is_reading);
 }
 
 void fake_close(struct wh_client *client, uint16_t code, const char *reason)
 {
     const struct engine_action action = {
         .kind = ENGINE_CLOSE, .connection = client->connection, .code = code, .reason = reason};
-    transport_lws_ops.close(client->transport, &action);
+    transport_ws_ops.close(client->transport, &action);
 }
 
 void fake_send(struct wh_client *client, const char *text, size_t len)
@@ -177,5 +188,5 @@ void fake_send(struct wh_client *client, const char *text, size_t len)
     check(client->frame_count < FAKE_FRAMES_MAX, "too many frames");
     client->frames[client->frame_count] = text;
     client->frame_len[client->frame_count++] = len;
-    transport_lws_ops.want_write(client->transport);
+    transport_ws_ops.want_write(client->transport);
 }

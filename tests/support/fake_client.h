@@ -17,6 +17,7 @@ struct wh_client {
     struct service *service;
     struct transport *transport;
     bool is_locked;
+    bool is_paused; /* fake_set_reading */
     uint32_t connection; /* number of the last one opened */
 
     unsigned opened, closed, too_big, pongs;
@@ -43,6 +44,7 @@ void fake_open(struct wh_client *client);
 void fake_close(struct wh_client *client, uint16_t code, const char *reason);
 /* `text` is borrowed. */
 void fake_send(struct wh_client *client, const char *text, size_t len);
+void fake_set_reading(struct wh_client *client, bool is_reading);
 void fake_free_transport(struct wh_client *client); /* no call may come after it */
 
 #endif

@@ -237,7 +237,7 @@ void service_run(struct service *service, uint32_t max_wait_ms)
 
 /* ---- transport ------------------------------------------------------------------------------- */
 
-enum wh_err transport_lws_new(struct service *service,
+enum wh_err transport_ws_new(struct service *service,
                               struct wh_client *client,
                               struct transport **out_transport)
 {
@@ -250,7 +250,7 @@ enum wh_err transport_lws_new(struct service *service,
     return WH_OK;
 }
 
-void transport_lws_free(struct transport *transport)
+void transport_ws_free(struct transport *transport)
 {
     wh_list_remove(&transport->link);
     free(transport);
@@ -286,5 +286,5 @@ static void send_ping(struct transport *transport)
     transport->wants_pong = true;
 }
 
-const struct transport_ops transport_lws_ops = {open_connection, close_connection, want_write,
+const struct transport_ops transport_ws_ops = {open_connection, close_connection, want_write,
                                                 set_reading, send_ping};

@@ -294,7 +294,7 @@ static void proxy_script(struct raw_stream *stream, void *user)
     const char *answer = user;
     static const char connect[] = "CONNECT hub.invalid:80 HTTP/1.1\r\n";
     /* base64 of u:p@ss */
-    static const char auth[] = "\r\nProxy-authorization: basic dTpwQHNz\r\n";
+    static const char auth[] = "\r\nProxy-Authorization: Basic dTpwQHNz\r\n";
     if (!raw_read_request(stream) || strncmp(stream->request, connect, sizeof connect - 1) != 0 ||
         !strstr(stream->request, auth) || !raw_write_text(stream, answer))
         return;

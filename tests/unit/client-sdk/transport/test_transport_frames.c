@@ -191,10 +191,10 @@ static void a_ping_measures_the_way(void **state)
     struct raw_peer *peer = fixture_start(save_and_echo, NULL, &client);
     fake_open(&client);
     fixture_pump(&client.opened, 1);
-    transport_lws_ops.ping(client.transport);
+    transport_ws_ops.ping(client.transport);
     fixture_pump(&client.pongs, 1);
     assert_true(client.rtt_us > 0);
-    transport_lws_ops.ping(client.transport);
+    transport_ws_ops.ping(client.transport);
     fixture_pump(&client.pongs, 2);
     fixture_stop(peer, &client);
 }
@@ -214,7 +214,7 @@ static void flood_script(struct raw_stream *stream, void *user)
 static void stop_reading_after_one(struct wh_client *client)
 {
     client->on_unlock = NULL;
-    transport_lws_ops.set_reading(client->transport, false);
+    fake_set_reading(client, false);
 }
 
 static void what_is_not_read_waits(void **state)
@@ -228,7 +228,7 @@ static void what_is_not_read_waits(void **state)
     for (int i = 0; i < 20; i++)
         service_run(service, 5);
     assert_true(client.message_count < 40);
-    transport_lws_ops.set_reading(client.transport, true);
+    fake_set_reading(&client, true);
     fixture_pump_messages(&client, 40);
     fixture_stop(peer, &client);
 }
