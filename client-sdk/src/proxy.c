@@ -216,8 +216,6 @@ static enum wh_err take_auth(struct wh_slice text,
         return refuse(WH_EINVAL, detail, "user:password is not %-encoded correctly");
     if (!strchr(auth, ':'))
         auth[strlen(auth)] = ':'; /* there was room for it */
-    if (strlen(auth) > PROXY_AUTH_BYTES_MAX)
-        return refuse(WH_EUNSUPPORTED, detail, "user:password is longer than 90 bytes");
     *out_auth = auth;
     return WH_OK;
 }

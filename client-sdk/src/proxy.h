@@ -11,8 +11,6 @@
 
 #include "client-sdk/src/settings.h"
 
-enum { PROXY_AUTH_BYTES_MAX = 90 /* what libwebsockets 4.1 can encode */ };
-
 /* Strings lie in the arena. */
 struct proxy {
     const char *host; /* without brackets */

@@ -12,8 +12,8 @@
  *  - Context destruction inside a callback is put off by libwebsockets itself; on libuv it needs
  *    turns of the loop and a second call (uv_drain).
  *  - A descriptor that it adopts as a file is only watched: reading and writing stay ours.  After
- *    RAW_WRITEABLE_FILE it forgets what that callback asked for: `again` asks later.  It can be
- *    closed at once only outside of its own callbacks: `closer`.
+ *    RAW_WRITEABLE_FILE it forgets what that callback asked for: `again` asks later.  Outside of
+ *    its callbacks it can be closed at once, inside by their return value: `closer`.
  */
 #include "client-sdk/src/service_socket.h"
 
@@ -177,12 +177,13 @@ static void socket_deinit(struct service_socket *socket)
 static int on_socket(struct service_socket *socket, enum lws_callback_reasons reason)
 {
     switch (reason) {
+    /* One that was freed is closed here: as long as it has events GLib comes to no timers. */
     case LWS_CALLBACK_RAW_RX_FILE:
         tell(socket, SOCKET_READABLE);
-        break;
+        return socket->fn ? 0 : -1;
     case LWS_CALLBACK_RAW_WRITEABLE_FILE:
         tell_writable(socket);
-        break;
+        return socket->fn ? 0 : -1;
     case LWS_CALLBACK_RAW_CLOSE_FILE:
         tell(socket, SOCKET_READABLE | SOCKET_GONE);
         break;
@@ -192,7 +193,7 @@ static int on_socket(struct service_socket *socket, enum lws_callback_reasons re
             socket_deinit(socket);
         break;
     default:
-        break; /* nothing of interest */
+        return 0; /* nothing of interest */
     }
     return 0;
 }
