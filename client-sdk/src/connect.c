@@ -240,22 +240,26 @@ static void warn_insecure(const struct connection *connection)
                    connection->url->host);
 }
 
+/* Before anything is sent: its files may not be there. */
+static bool prepare_tls(struct connection *connection)
+{
+    const struct settings *settings = connection->settings;
+    if (!connection->url->is_tls)
+        return true;
+    warn_insecure(connection);
+    return tls_acquire(&service_shared(connection->service)->tls,
+                       settings->has_tls ? &settings->tls : NULL, connection->url->host,
+                       &connection->tls, &connection->connecting->failure) == WH_OK;
+}
+
 /* Behind TCP, or the proxy's answer. */
 static void begin_tls(struct connection *connection)
 {
-    const struct settings *settings = connection->settings;
     if (!connection->url->is_tls) {
         begin_upgrade(connection);
         return;
     }
     connection->state = CONNECTION_TLS;
-    warn_insecure(connection);
-    if (tls_acquire(&service_shared(connection->service)->tls,
-                    settings->has_tls ? &settings->tls : NULL, connection->url->host,
-                    &connection->tls, &connection->connecting->failure) != WH_OK) {
-        fail(connection);
-        return;
-    }
     if (stream_start_tls(&connection->stream, connection->tls) != WH_OK)
         fail_memory(connection);
     else
@@ -507,6 +511,10 @@ void connect_start(struct connection *connection)
     const char *proxy = proxy_choose(settings->proxy, &environment, connection->url);
     if (proxy && proxy_parse(wh_slice_from_str(proxy), &connecting->arena, &connecting->proxy,
                              &connecting->failure) != WH_OK) {
+        fail(connection);
+        return;
+    }
+    if (!prepare_tls(connection)) {
         fail(connection);
         return;
     }
