@@ -115,7 +115,7 @@ static bool read_header(struct ws_reader *reader, struct wh_slice *bytes, struct
         if (count > 0)
             memcpy(reader->header + reader->header_len, bytes->ptr, count);
         reader->header_len += (uint8_t)count;
-        *bytes = wh_slice(bytes->ptr + count, bytes->len - count);
+        *bytes = wh_slice_from(*bytes, count);
         if (count < missing)
             return false;
         if (size == 2 && header_size(reader->header[1]) > 2)
@@ -211,7 +211,7 @@ static void read_payload(struct ws_reader *reader, struct wh_slice *bytes, struc
     else
         reader->filled += count;
     reader->left -= count;
-    *bytes = wh_slice(bytes->ptr + count, bytes->len - count);
+    *bytes = wh_slice_from(*bytes, count);
     if (reader->left > 0)
         return;
     reader->is_in_frame = false;
@@ -271,6 +271,10 @@ void ws_write_close(struct wh_buf *out, uint16_t code, struct wh_slice reason)
 {
     char payload[WS_CONTROL_BYTES_MAX] = {(char)(code >> 8), (char)code};
     size_t len = 0;
+    if (code == WS_STATUS_NONE) {
+        ws_write(out, WS_CLOSE, WH_SLICE_LITERAL(""));
+        return;
+    }
     while (len < reason.len) { /* whole characters */
         size_t step = wh_utf8_next(wh_slice(reason.ptr + len, reason.len - len));
         if (step == 0 || len + step > REASON_BYTES_MAX)

@@ -80,7 +80,8 @@ void ws_read(struct ws_reader *reader, struct wh_slice *bytes, struct ws_event *
 /* A whole frame with FIN, masked with a key of its own (§5.3). */
 void ws_write(struct wh_buf *out, uint8_t opcode, struct wh_slice payload);
 
-/* A close frame; `reason` is cut to what one holds. */
+/* A close frame; `reason` is cut to what one holds.  WS_STATUS_NONE gives one without a code, as an
+ * echo of such a one must be: 1005 itself is never sent (§7.4.1). */
 void ws_write_close(struct wh_buf *out, uint16_t code, struct wh_slice reason);
 
 #endif

@@ -748,6 +748,15 @@ static void a_close_is_cut_between_characters(void **state)
     }
 }
 
+static void a_close_without_a_code_has_no_payload(void **state)
+{
+    (void)state;
+    struct wh_buf out = {0};
+    ws_write_close(&out, WS_STATUS_NONE, BYTES("not said"));
+    (void)take_frame(&out, WS_CLOSE, 0);
+    wh_buf_deinit(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -770,6 +779,7 @@ int main(void)
         cmocka_unit_test(what_is_written_unmasks_to_the_payload),
         cmocka_unit_test(frames_follow_one_another_and_each_has_its_key),
         cmocka_unit_test(a_close_is_cut_between_characters),
+        cmocka_unit_test(a_close_without_a_code_has_no_payload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
