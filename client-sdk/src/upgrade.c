@@ -5,11 +5,29 @@
 
 #include <openssl/evp.h>
 #include <stdio.h>
-#include <strings.h>
 
 enum { KEY_RANDOM_BYTES = 16, SHA1_BYTES = 20 };
 
 static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 §1.3 */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static char to_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Of ASCII only: strcasecmp asks the program's locale, and in a Turkish one I is not i. */
+static bool is_equal_nocase(struct wh_slice slice, const char *text)
+{
+    size_t i = 0;
+    while (i < slice.len && text[i] && to_lower(slice.ptr[i]) == to_lower(text[i]))
+        i++;
+    return i == slice.len && !text[i];
+}
 
 void upgrade_make_key(char out_key[UPGRADE_KEY_BYTES + 1])
 {
@@ -20,16 +38,17 @@ void upgrade_make_key(char out_key[UPGRADE_KEY_BYTES + 1])
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
-/* tchar of RFC 9110 §5.6.2. */
-static bool is_token(const char *text)
+/* RFC 9110 §5.6.2. */
+static bool is_token(struct wh_slice text)
 {
-    if (!*text)
-        return false;
-    for (const char *c = text; *c; c++)
-        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-              strchr("!#$%&'*+-.^_`|~", *c)))
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) ||
+              memchr(marks, c, sizeof marks - 1)))
             return false;
-    return true;
+    }
+    return text.len > 0;
 }
 
 static bool is_field_value(const char *text)
@@ -51,10 +70,11 @@ enum wh_err upgrade_check_header(const struct wh_header *header)
                                        "Sec-WebSocket-Version",
                                        "Sec-WebSocket-Protocol",
                                        "Sec-WebSocket-Extensions"};
-    if (!is_token(header->name) || !is_field_value(header->value))
+    struct wh_slice name = wh_slice_from_str(header->name);
+    if (!is_token(name) || !is_field_value(header->value))
         return WH_EINVAL;
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcasecmp(header->name, ours[i]) == 0)
+        if (is_equal_nocase(name, ours[i]))
             return WH_EINVAL;
     return WH_OK;
 }
@@ -103,11 +123,6 @@ static bool next_line(struct wh_slice *rest, struct wh_slice *out_line)
     return true;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* RFC 9112 §4; the reason is for people. */
 static bool read_status(struct wh_slice line, struct upgrade_answer *answer)
 {
@@ -136,21 +151,16 @@ static bool split_header(struct wh_slice line,
                          struct wh_slice *out_value)
 {
     const char *colon = memchr(line.ptr, ':', line.len);
-    if (!colon || colon == line.ptr || memchr(line.ptr, '\0', line.len))
-        return false;
-    size_t len = (size_t)(colon - line.ptr);
-    /* Also what is folded: a line that begins with blanks has no name (RFC 9112 §5.2). */
-    for (size_t i = 0; i < len; i++)
-        if (line.ptr[i] <= ' ' || line.ptr[i] == 0x7f)
-            return false;
+    size_t len = colon ? (size_t)(colon - line.ptr) : 0;
     *out_name = wh_slice(line.ptr, len);
+    /* Also what is folded: a line that begins with blanks has no name (RFC 9112 §5.2). */
+    if (!is_token(*out_name))
+        return false;
+    for (size_t i = len; i < line.len; i++) /* RFC 9110 §5.5 */
+        if (line.ptr[i] == '\0' || line.ptr[i] == '\r' || line.ptr[i] == '\n')
+            return false;
     *out_value = wh_slice_trim(wh_slice(colon + 1, line.len - len - 1));
     return true;
-}
-
-static bool is_equal_nocase(struct wh_slice slice, const char *text)
-{
-    return slice.len == strlen(text) && strncasecmp(slice.ptr, text, slice.len) == 0;
 }
 
 /* Whether a list by commas has it. */
@@ -184,6 +194,8 @@ struct seen {
     bool upgrade, connection, accept;
 };
 
+static const char no_switch[] = "the answer does not switch to WebSocket";
+
 /* NULL = nothing against it. */
 static const char *check_header(struct wh_slice name,
                                 struct wh_slice value,
@@ -192,7 +204,10 @@ static const char *check_header(struct wh_slice name,
                                 struct seen *seen)
 {
     if (is_equal_nocase(name, "Upgrade")) {
-        seen->upgrade = has_token(value, "websocket");
+        /* No list, unlike Connection (RFC 6455 §4.1). */
+        if (seen->upgrade || !is_equal_nocase(value, "websocket"))
+            return no_switch;
+        seen->upgrade = true;
     } else if (is_equal_nocase(name, "Connection")) {
         seen->connection = seen->connection || has_token(value, "upgrade");
     } else if (is_equal_nocase(name, "Sec-WebSocket-Accept")) {
@@ -224,7 +239,7 @@ static const char *check_switch(struct wh_slice lines,
             return fault;
     }
     if (!seen.upgrade || !seen.connection)
-        return "the answer does not switch to WebSocket";
+        return no_switch;
     return seen.accept ? NULL : "the answer has no Sec-WebSocket-Accept";
 }
 

@@ -33,7 +33,7 @@ struct upgrade_answer {
     unsigned status;                 /* 0 = that was no HTTP */
     char text[UPGRADE_STATUS_BYTES]; /* "403 Forbidden", printable */
     bool has_subprotocol;            /* what was asked for was agreed on */
-    const char *fault;               /* why a 101 is none; NULL = it is one */
+    const char *fault;               /* why a 101 is none; NULL = it is one, or another status */
 };
 
 /* A fresh key. */
@@ -52,7 +52,8 @@ void upgrade_write_connect(const char *authority, const char *auth, struct wh_bu
 /* Bytes of the head with the empty line at its end; 0 = it goes on. */
 size_t upgrade_head_size(struct wh_slice bytes);
 
-/* `head` as upgrade_head_size has measured it.  `request` NULL: only the status is of interest. */
+/* `head` as upgrade_head_size has measured it.  `request` NULL: only the status is of interest.
+ * After a status of 1xx that is not a 101 another head follows (RFC 9110 §15.2): read on. */
 void upgrade_read(struct wh_slice head,
                   const struct upgrade_request *request,
                   struct upgrade_answer *out_answer);
