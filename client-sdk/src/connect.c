@@ -183,19 +183,15 @@ static bool agree_on_encoding(struct connection *connection, bool has_subprotoco
     return true;
 }
 
-static void end_upgrade(struct connection *connection, size_t head_size)
+static void end_upgrade(struct connection *connection,
+                        const struct upgrade_answer *answer,
+                        size_t head_size)
 {
-    struct upgrade_request request;
-    struct upgrade_answer answer;
-    char host[HOST_BUFFER];
-    struct wh_slice bytes = wh_buf_slice(&connection->in);
-    make_request(connection, host, &request);
-    upgrade_read(wh_slice(bytes.ptr, head_size), &request, &answer);
-    if (answer.status != 0 && answer.status != 101) {
-        upgrade_refused(connection, &answer);
-    } else if (answer.fault) {
-        upgrade_failed(connection, answer.fault);
-    } else if (!agree_on_encoding(connection, answer.has_subprotocol)) {
+    if (answer->status != 101) {
+        upgrade_refused(connection, answer);
+    } else if (answer->fault) {
+        upgrade_failed(connection, answer->fault);
+    } else if (!agree_on_encoding(connection, answer->has_subprotocol)) {
         fail(connection);
     } else {
         struct wh_buf in = connection->in;
@@ -286,15 +282,13 @@ static void begin_proxy(struct connection *connection)
     (void)flush_or_fail(connection);
 }
 
-static void end_proxy(struct connection *connection, size_t head_size)
+static void end_proxy(struct connection *connection,
+                      const struct upgrade_answer *answer,
+                      size_t head_size)
 {
-    struct upgrade_answer answer;
-    upgrade_read(wh_slice(connection->in.ptr, head_size), NULL, &answer);
-    if (answer.status == 0) {
-        proxy_refused(connection, answer.fault);
-    } else if (answer.status < 200 || answer.status > 299) {
+    if (answer->status < 200 || answer->status > 299) {
         char why[UPGRADE_STATUS_BYTES + 8];
-        (void)snprintf(why, sizeof why, "HTTP %s", answer.text);
+        (void)snprintf(why, sizeof why, "HTTP %s", answer->text);
         proxy_refused(connection, why);
     } else if (connection->in.len > head_size) {
         proxy_refused(connection, "it sent more than its answer");
@@ -314,33 +308,58 @@ static void head_failed(struct connection *connection, const char *why)
         upgrade_failed(connection, why);
 }
 
+static void read_answer(const struct connection *connection,
+                        size_t head_size,
+                        struct upgrade_answer *out_answer)
+{
+    struct wh_slice head = wh_slice(connection->in.ptr, head_size);
+    struct upgrade_request request;
+    char host[HOST_BUFFER];
+    make_request(connection, host, &request);
+    upgrade_read(head, connection->state == CONNECTION_UPGRADE ? &request : NULL, out_answer);
+}
+
+/* What is in `in`; true = it goes on. */
+static bool take_heads(struct connection *connection)
+{
+    struct upgrade_answer answer;
+    size_t size;
+    while ((size = upgrade_head_size(wh_buf_slice(&connection->in))) > 0) {
+        read_answer(connection, size, &answer);
+        if (answer.status >= 100 && answer.status < 200 && answer.status != 101) {
+            wh_buf_consume(&connection->in, size); /* an interim answer: RFC 9110 §15.2 */
+            continue;
+        }
+        if (answer.status == 0)
+            head_failed(connection, answer.fault);
+        else if (connection->state == CONNECTION_PROXY)
+            end_proxy(connection, &answer, size);
+        else
+            end_upgrade(connection, &answer, size);
+        return false;
+    }
+    if (connection->in.len < UPGRADE_HEAD_BYTES_MAX)
+        return true;
+    head_failed(connection, "the answer's headers do not end");
+    return false;
+}
+
 static void read_head(struct connection *connection)
 {
-    struct service_shared *shared = service_shared(connection->service);
-    for (;;) {
-        ssize_t count = stream_read(&connection->stream, shared->input, UPGRADE_HEAD_BYTES_MAX);
+    char *input = service_shared(connection->service)->input;
+    do {
+        ssize_t count =
+            stream_read(&connection->stream, input, UPGRADE_HEAD_BYTES_MAX - connection->in.len);
         if (count < 0)
             head_failed(connection, "the connection was closed without an answer");
         if (count <= 0)
             return;
-        wh_buf_append(&connection->in, shared->input, (size_t)count);
+        wh_buf_append(&connection->in, input, (size_t)count);
         if (wh_buf_error(&connection->in) != WH_OK) {
             fail_memory(connection);
             return;
         }
-        size_t size = upgrade_head_size(wh_buf_slice(&connection->in));
-        if (size > 0) {
-            if (connection->state == CONNECTION_PROXY)
-                end_proxy(connection, size);
-            else
-                end_upgrade(connection, size);
-            return;
-        }
-        if (connection->in.len >= UPGRADE_HEAD_BYTES_MAX) {
-            head_failed(connection, "the answer's headers do not end");
-            return;
-        }
-    }
+    } while (take_heads(connection));
 }
 
 /* ---- TCP ----------------------------------------------------------------------------------- */

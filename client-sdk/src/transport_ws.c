@@ -182,10 +182,7 @@ static void begin_closing(struct connection *connection, uint16_t code, struct w
     connection->timer.fn = on_timeout;
     service_timer_start(connection->service, &connection->timer,
                         connection->settings->close_timeout_ms);
-    if (code == WS_STATUS_NONE)
-        ws_write(&connection->out, WS_CLOSE, WH_SLICE_ABSENT);
-    else
-        ws_write_close(&connection->out, code, reason);
+    ws_write_close(&connection->out, code, reason);
     service_socket_set_reading(connection->socket, true); /* or the peer's part is never read */
     service_socket_want_write(connection->socket);
 }

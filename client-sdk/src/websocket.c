@@ -9,6 +9,7 @@ enum { LENGTH_16 = 126, LENGTH_64 = 127, REASON_BYTES_MAX = WS_CONTROL_BYTES_MAX
 void ws_reader_init(struct ws_reader *reader, size_t message_bytes_max)
 {
     *reader = (struct ws_reader){.limit = message_bytes_max};
+    wh_buf_init(&reader->fragments, message_bytes_max);
 }
 
 void ws_reader_deinit(struct ws_reader *reader)
@@ -180,7 +181,7 @@ static bool join_fragments(struct ws_reader *reader, struct ws_event *event)
     if (whole.len > 0)
         memcpy(reader->message->bytes, whole.ptr, whole.len);
     wh_buf_deinit(&reader->fragments);
-    reader->fragments = (struct wh_buf){0};
+    wh_buf_init(&reader->fragments, reader->limit);
     return true;
 }
 

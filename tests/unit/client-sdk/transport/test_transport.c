@@ -72,6 +72,7 @@ static void a_refused_upgrade_is_told_with_its_status(void **state)
         {"HTTP/1.0 502 Bad Gateway\r\n\r\n", 502, true, "502"},
         {"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n", 302, false, "302"},
         {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, false, "200 OK"},
+        {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 410 Gone\r\n\r\n", 410, false, "410 Gone"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct wh_client client;
@@ -317,7 +318,8 @@ static void a_proxy_connects_to_names_that_it_alone_knows(void **state)
     (void)state;
     char proxy[64];
     struct wh_client client;
-    struct raw_peer *peer = start_proxy("HTTP/1.1 200 OK\r\n\r\n", &client, proxy);
+    struct raw_peer *peer =
+        start_proxy("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", &client, proxy);
     fake_open(&client);
     fixture_pump(&client.opened, 1);
     fake_send(&client, "{}", 2);
