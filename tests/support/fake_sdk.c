@@ -4,8 +4,11 @@
 #include "client-sdk/src/trace.h"
 #include "common/protocol/codec.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+
+#include <cmocka.h>
 
 /* ---- the shell that the engine expects ----------------------------------------------------------
  */
@@ -88,6 +91,20 @@ void fake_sdk_get_token(struct wh_client *client, struct wh_token_request *reque
     (void)user;
 }
 
+void fake_sdk_sub_get_token(struct wh_sub *sub, struct wh_token_request *request, void *user)
+{
+    (void)sub;
+    (void)request;
+    (void)user;
+}
+
+void fake_sdk_sub_get_state(struct wh_sub *sub, struct wh_state_request *request, void *user)
+{
+    (void)sub;
+    (void)request;
+    (void)user;
+}
+
 bool fake_sdk_init(struct fake_sdk *fake, const struct wh_client_options *options)
 {
     static const struct wh_client_options defaults = {.size = sizeof(defaults), .url = "ws://hub"};
@@ -106,17 +123,17 @@ bool fake_sdk_init(struct fake_sdk *fake, const struct wh_client_options *option
 static void answer_all(struct fake_sdk *fake)
 {
     while (fake->token_request_count > 0)
-        wh_token_error(fake->token_requests[--fake->token_request_count], NULL);
+        wh_token_error(fake_sdk_take_token_request(fake), NULL);
     while (fake->state_request_count > 0)
-        wh_state_error(fake->state_requests[--fake->state_request_count], NULL);
+        wh_state_error(fake_sdk_take_state_request(fake), NULL);
 }
 
 void fake_sdk_deinit(struct fake_sdk *fake)
 {
-    json_t *event;
+    fake_sdk_end_event(fake);
+    fake->on_event = NULL;
     engine_close(&fake->engine);
-    while ((event = fake_sdk_take_event(fake)))
-        json_decref(event);
+    fake_sdk_run(fake);
     answer_all(fake);
     WH_ASSERT(fake->client.refs == 1);
     engine_deinit(&fake->engine);
@@ -124,6 +141,7 @@ void fake_sdk_deinit(struct fake_sdk *fake)
         call_unref(fake->calls[i].call);
     settings_deinit(&fake->settings);
     json_decref(fake->completions);
+    wh_arena_deinit(&fake->arena);
 }
 
 void fake_sdk_advance(struct fake_sdk *fake, uint64_t ms)
@@ -132,200 +150,102 @@ void fake_sdk_advance(struct fake_sdk *fake, uint64_t ms)
     engine_advance(&fake->engine, fake->now_ms);
 }
 
+/* ---- the transport and the server ------------------------------------------------------------ */
+
 void fake_sdk_open(struct fake_sdk *fake)
 {
+    fake->commands = WH_SLICE_ABSENT;
     engine_opened(&fake->engine, fake->engine.connection, fake->settings.encoding);
 }
 
-/* ---- frames ---------------------------------------------------------------------------------- */
+void fake_sdk_lose(struct fake_sdk *fake)
+{
+    engine_closed(&fake->engine, fake->engine.connection, 0, WH_SLICE_ABSENT, NULL);
+}
+
+bool fake_sdk_act(struct fake_sdk *fake)
+{
+    bool is_opened = false;
+    for (;;) {
+        struct engine_action action = engine_take_action(&fake->engine);
+        if (action.kind == ENGINE_NO_ACTION)
+            return is_opened;
+        if (action.kind == ENGINE_CLOSE)
+            continue;
+        is_opened = true;
+        fake_sdk_open(fake);
+    }
+}
+
+struct wh_command *fake_sdk_handshake(struct fake_sdk *fake)
+{
+    assert_int_equal(engine_connect(&fake->engine), WH_OK); /* nothing when it is on the way */
+    if (!fake_sdk_act(fake)) {
+        fake_sdk_advance(fake, 60000);
+        assert_true(fake_sdk_act(fake));
+    }
+    struct wh_command *command = fake_sdk_take_command(fake);
+    assert_true(command && command->connect);
+    return command;
+}
+
+void fake_sdk_connect(struct fake_sdk *fake)
+{
+    fake_sdk_say(fake, "{\"id\":%u,\"connect\":{\"client\":\"x\",\"version\":\"1\"}}",
+                 fake_sdk_handshake(fake)->id);
+}
+
+void fake_sdk_receive_on(struct fake_sdk *fake, uint32_t connection, const void *bytes, size_t len)
+{
+    struct message *message = message_new(len, fake->engine.encoding == WH_ENCODING_JSON);
+    if (!message) { /* what a transport does then */
+        engine_closed(&fake->engine, connection, 0, WH_SLICE_ABSENT, NULL);
+        return;
+    }
+    if (len > 0)
+        memcpy(message->bytes, bytes, len);
+    if (fake->message_arena_limit)
+        message->arena.limit = fake->message_arena_limit;
+    engine_received(&fake->engine, connection, message);
+}
 
 void fake_sdk_receive_bytes(struct fake_sdk *fake, const void *bytes, size_t len)
 {
-    struct message *message = message_new(len, fake->engine.encoding == WH_ENCODING_JSON);
-    if (!message)
-        return;
-    if (len > 0)
-        memcpy(message->bytes, bytes, len);
-    engine_received(&fake->engine, fake->engine.connection, message);
+    fake_sdk_receive_on(fake, fake->engine.connection, bytes, len);
 }
 
-/* The harness has memory when the library has none. */
-static void harness(struct fake_sdk *fake, bool is_inside)
+void fake_sdk_say(struct fake_sdk *fake, const char *format, ...)
 {
-    if (fake->on_harness)
-        fake->on_harness(is_inside);
+    char text[8192];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    assert_true(len > 0 && (size_t)len < sizeof(text));
+    fake_sdk_receive_bytes(fake, text, (size_t)len);
 }
 
-static void encode_reply(struct fake_sdk *fake, const json_t *reply, struct wh_buf *out)
-{
-    struct wh_arena arena = {0};
-    char *text = json_dumps(reply, JSON_COMPACT | JSON_ENCODE_ANY);
-    struct wh_reply decoded = {0};
-    WH_ASSERT(wh_decode_whole(WH_ENCODING_JSON, &wh_reply_schema, wh_slice_from_str(text), &arena,
-                              &decoded) == WH_OK);
-    WH_ASSERT(wh_encode(fake->engine.encoding, &wh_reply_schema, &decoded, 0, out) == WH_OK);
-    free(text);
-    wh_arena_deinit(&arena);
-}
-
-void fake_sdk_receive(struct fake_sdk *fake, const json_t *reply)
+struct wh_command *fake_sdk_take_command(struct fake_sdk *fake)
 {
     struct wh_buf frame = {0};
-    size_t count = json_is_array(reply) ? json_array_size(reply) : 1;
-    harness(fake, true);
-    for (size_t i = 0; i < count; i++)
-        encode_reply(fake, json_is_array(reply) ? json_array_get(reply, i) : reply, &frame);
-    harness(fake, false);
-    fake_sdk_receive_bytes(fake, frame.ptr, frame.len);
+    struct wh_command *command = NULL;
+    if (fake->on_harness)
+        fake->on_harness(true);
+    if (fake->commands.len == 0 && engine_take_frame(&fake->engine, &frame))
+        fake->commands = wh_arena_copy(&fake->arena, wh_buf_slice(&frame));
     wh_buf_deinit(&frame);
-}
-
-json_t *fake_sdk_take_frame(struct fake_sdk *fake)
-{
-    struct wh_buf frame = {0}, text = {0};
-    struct wh_arena arena = {0};
-    enum wh_encoding encoding = fake->engine.encoding;
-    if (!engine_take_frame(&fake->engine, &frame)) {
-        wh_buf_deinit(&frame);
-        return NULL;
+    if (fake->commands.len > 0) {
+        command = wh_arena_alloc(&fake->arena, sizeof(*command));
+        assert_int_equal(wh_decode(fake->engine.encoding, &wh_command_schema, &fake->commands,
+                                   &fake->arena, command),
+                         WH_OK);
     }
-    harness(fake, true);
-    struct wh_slice rest = wh_buf_slice(&frame);
-    json_t *commands = json_array();
-    for (;;) {
-        struct wh_command command = {0};
-        enum wh_err err = wh_decode(encoding, &wh_command_schema, &rest, &arena, &command);
-        if (err == WH_EEND)
-            break;
-        WH_ASSERT(err == WH_OK);
-        wh_buf_reset(&text);
-        err = wh_encode(WH_ENCODING_JSON, &wh_command_schema, &command, 0, &text);
-        WH_ASSERT(err == WH_OK);
-        json_array_append_new(commands, json_loadb(text.ptr, text.len, 0, NULL));
-    }
-    wh_buf_deinit(&frame);
-    wh_buf_deinit(&text);
-    wh_arena_deinit(&arena);
-    harness(fake, false);
-    return commands;
+    if (fake->on_harness)
+        fake->on_harness(false);
+    return command;
 }
 
-/* ---- events ---------------------------------------------------------------------------------- */
-
-static void set_data(json_t *object, const char *key, const struct wh_data *data)
-{
-    struct wh_payload payload;
-    struct wh_buf text = {0};
-    if (!data->ptr)
-        return;
-    WH_ASSERT(payload_of_data(*data, &payload) == WH_OK);
-    json_t *value = NULL;
-    if (wh_payload_encode(payload, WH_ENCODING_JSON, &text) == WH_OK)
-        value = json_loadb(text.ptr, text.len, JSON_DECODE_ANY, NULL);
-    json_object_set_new(object, key, value ? value : json_string("(bytes)"));
-    wh_buf_deinit(&text);
-}
-
-static void set_error(json_t *object, const struct wh_error *error)
-{
-    json_object_set_new(object, "err", json_string(wh_err_name(error ? error->err : WH_OK)));
-    if (!error)
-        return;
-    WH_ASSERT(error->text[0] != '\0');
-    json_object_set_new(object, "code", json_integer(error->code));
-    json_object_set_new(object, "temporary", json_boolean(error->temporary));
-    json_object_set_new(object, "http_status", json_integer(error->http_status));
-    json_object_set_new(object, "text", json_string(error->text));
-}
-
-static json_t *info_json(const struct wh_client_info *info)
-{
-    json_t *object = json_object();
-    json_object_set_new(object, "user", json_string(info->user));
-    json_object_set_new(object, "client", json_string(info->client));
-    set_data(object, "conn_info", &info->conn_info);
-    set_data(object, "chan_info", &info->chan_info);
-    return object;
-}
-
-static void set_publication(json_t *object, const struct wh_publication *publication)
-{
-    json_object_set_new(object, "channel", json_string(publication->channel));
-    set_data(object, "data", &publication->data);
-    json_object_set_new(object, "offset", json_integer((json_int_t)publication->offset));
-    if (publication->info)
-        json_object_set_new(object, "info", info_json(publication->info));
-    if (publication->time_ms)
-        json_object_set_new(object, "time_ms", json_integer(publication->time_ms));
-    if (publication->tag_count == 0)
-        return;
-    json_t *tags = json_object();
-    for (size_t i = 0; i < publication->tag_count; i++)
-        json_object_set_new(tags, publication->tags[i].key,
-                            json_string(publication->tags[i].value));
-    json_object_set_new(object, "tags", tags);
-}
-
-static void set_outcome(json_t *object, const struct call_outcome *outcome, enum pending_kind kind)
-{
-    set_error(object, outcome->error);
-    if (outcome->error)
-        return;
-    set_data(object, "data", &outcome->data);
-    if (kind == PENDING_PRESENCE_STATS) {
-        json_object_set_new(object, "clients", json_integer(outcome->stats.clients));
-        json_object_set_new(object, "users", json_integer(outcome->stats.users));
-    }
-    if (kind == PENDING_PRESENCE) {
-        json_t *clients = json_array();
-        for (size_t i = 0; i < outcome->presence.count; i++)
-            json_array_append_new(clients, info_json(&outcome->presence.clients[i]));
-        json_object_set_new(object, "clients", clients);
-    }
-    if (kind != PENDING_HISTORY)
-        return;
-    json_t *publications = json_array();
-    for (size_t i = 0; i < outcome->history.count; i++) {
-        json_t *publication = json_object();
-        set_publication(publication, &outcome->history.publications[i]);
-        json_array_append_new(publications, publication);
-    }
-    json_object_set_new(object, "publications", publications);
-    json_object_set_new(object, "offset",
-                        json_integer((json_int_t)outcome->history.position.offset));
-    json_object_set_new(object, "epoch", json_string(outcome->history.position.epoch));
-}
-
-static void set_subscribed(json_t *object, const struct wh_subscribed *subscribed)
-{
-    json_object_set_new(object, "recoverable", json_boolean(subscribed->recoverable));
-    json_object_set_new(object, "positioned", json_boolean(subscribed->positioned));
-    json_object_set_new(object, "was_recovering", json_boolean(subscribed->was_recovering));
-    json_object_set_new(object, "recovered", json_boolean(subscribed->recovered));
-    json_object_set_new(object, "offset", json_integer((json_int_t)subscribed->position.offset));
-    if (subscribed->position.epoch)
-        json_object_set_new(object, "epoch", json_string(subscribed->position.epoch));
-    set_data(object, "data", &subscribed->data);
-}
-
-static void set_call(json_t *object, struct event *event)
-{
-    struct call *call = event->u.call.call;
-    const struct fake_call *named = call->user;
-    json_object_set_new(object, "call", json_string(named->name));
-    json_object_set_new(object, "canceled", json_boolean(call->is_canceled));
-    set_outcome(object, &event->u.call.outcome, call->kind);
-    if (call->user_free)
-        call->user_free(call->user);
-}
-
-static void set_connected(json_t *object, const struct wh_connected *connected)
-{
-    json_object_set_new(object, "client", json_string(connected->client));
-    json_object_set_new(object, "version", json_string(connected->version));
-    json_object_set_new(object, "encoding", json_string(wh_encoding_name(connected->encoding)));
-    set_data(object, "data", &connected->data);
-}
+/* ---- callbacks ------------------------------------------------------------------------------- */
 
 static void keep_request(struct fake_sdk *fake, struct event *event)
 {
@@ -333,228 +253,95 @@ static void keep_request(struct fake_sdk *fake, struct event *event)
         fake->state_requests[fake->state_request_count++] = state_request_take(event);
     else
         fake->token_requests[fake->token_request_count++] = token_request_take(event);
-    WH_ASSERT(fake->state_request_count < 16 && fake->token_request_count < 16);
+    WH_ASSERT(fake->state_request_count < FAKE_SDK_REQUESTS_MAX);
+    WH_ASSERT(fake->token_request_count < FAKE_SDK_REQUESTS_MAX);
 }
 
-static void set_contents(struct fake_sdk *fake, json_t *object, struct event *event)
+struct wh_token_request *fake_sdk_take_token_request(struct fake_sdk *fake)
 {
-    switch (event->kind) {
-    case EVENT_CONNECTING:
-    case EVENT_DISCONNECTED:
-    case EVENT_SUBSCRIBING:
-    case EVENT_UNSUBSCRIBED:
-        json_object_set_new(object, "code", json_integer(event->u.transition.code));
-        if (event->u.transition.reason)
-            json_object_set_new(object, "reason", json_string(event->u.transition.reason));
-        json_object_set_new(object, "retry_ms", json_integer(event->u.transition.retry_ms));
-        break;
-    case EVENT_CONNECTED:
-        set_connected(object, &event->u.connected);
-        break;
-    case EVENT_ERROR:
-    case EVENT_SUB_ERROR:
-        set_error(object, &event->u.error);
-        break;
-    case EVENT_MESSAGE:
-        set_data(object, "data", &event->u.data);
-        break;
-    case EVENT_GET_TOKEN:
-    case EVENT_SUB_GET_TOKEN:
-    case EVENT_SUB_GET_STATE:
-        keep_request(fake, event);
-        break;
-    case EVENT_SUBSCRIBED:
-        set_subscribed(object, &event->u.subscribed);
-        break;
-    case EVENT_PUBLICATION:
-        set_publication(object, &event->u.publication);
-        break;
-    case EVENT_JOIN:
-    case EVENT_LEAVE:
-        json_object_set_new(object, "info", info_json(&event->u.info));
-        break;
-    case EVENT_CALL:
-        set_call(object, event);
-        break;
-    case EVENT_FREE_USER:
-        event->u.free_user.fn(event->u.free_user.user);
-        break;
-    case EVENT_KIND_COUNT:
-        break;
-    }
+    if (fake->token_request_count == 0)
+        return NULL;
+    struct wh_token_request *request = fake->token_requests[0];
+    memmove(fake->token_requests, fake->token_requests + 1,
+            --fake->token_request_count * sizeof(request));
+    return request;
 }
 
-static json_t *event_json(struct fake_sdk *fake, struct event *event)
+struct wh_state_request *fake_sdk_take_state_request(struct fake_sdk *fake)
 {
-    static const char *const names[EVENT_KIND_COUNT] = {
-        [EVENT_CONNECTING] = "connecting",
-        [EVENT_CONNECTED] = "connected",
-        [EVENT_DISCONNECTED] = "disconnected",
-        [EVENT_ERROR] = "error",
-        [EVENT_MESSAGE] = "message",
-        [EVENT_GET_TOKEN] = "get_token",
-        [EVENT_SUBSCRIBING] = "subscribing",
-        [EVENT_SUBSCRIBED] = "subscribed",
-        [EVENT_UNSUBSCRIBED] = "unsubscribed",
-        [EVENT_PUBLICATION] = "publication",
-        [EVENT_JOIN] = "join",
-        [EVENT_LEAVE] = "leave",
-        [EVENT_SUB_ERROR] = "sub_error",
-        [EVENT_SUB_GET_TOKEN] = "sub_get_token",
-        [EVENT_SUB_GET_STATE] = "sub_get_state",
-        [EVENT_CALL] = "call",
-        [EVENT_FREE_USER] = "free_user",
-    };
-    json_t *object = json_object();
-    json_object_set_new(object, "event", json_string(names[event->kind]));
-    if (event->sub)
-        json_object_set_new(object, "channel", json_string(event->sub->channel));
-    else if (event->channel)
-        json_object_set_new(object, "channel", json_string(event->channel));
-    set_contents(fake, object, event);
-    return object;
+    if (fake->state_request_count == 0)
+        return NULL;
+    struct wh_state_request *request = fake->state_requests[0];
+    memmove(fake->state_requests, fake->state_requests + 1,
+            --fake->state_request_count * sizeof(request));
+    return request;
 }
 
-json_t *fake_sdk_take_event(struct fake_sdk *fake)
+struct event *fake_sdk_begin_event(struct fake_sdk *fake)
 {
-    if (json_array_size(fake->completions) > 0) {
-        json_t *completion = json_incref(json_array_get(fake->completions, 0));
-        json_array_remove(fake->completions, 0);
-        return completion;
-    }
-    struct event *event = engine_take_event(&fake->engine);
+    struct event *event;
+    WH_ASSERT(!fake->event);
+    while ((event = engine_take_event(&fake->engine)) && event->sub &&
+           !sub_wants(event->sub, event))
+        event_free(event);
+    fake->event = event;
     if (!event)
         return NULL;
-    harness(fake, true);
-    json_t *object = event_json(fake, event);
-    harness(fake, false);
+    if (event->kind == EVENT_GET_TOKEN || event->kind == EVENT_SUB_GET_TOKEN ||
+        event->kind == EVENT_SUB_GET_STATE)
+        keep_request(fake, event);
+    if (fake->on_event)
+        fake->on_event(fake, event);
+    return event;
+}
+
+void fake_sdk_end_event(struct fake_sdk *fake)
+{
+    struct event *event = fake->event;
+    if (!event)
+        return;
+    fake->event = NULL;
+    if (event->kind == EVENT_FREE_USER)
+        event->u.free_user.fn(event->u.free_user.user);
+    else if (event->kind == EVENT_CALL && event->u.call.call->user_free)
+        event->u.call.call->user_free(event->u.call.call->user);
+    if (event->sub)
+        sub_delivered(event->sub, event);
     event_free(event);
-    return object;
 }
 
-/* ---- calls ----------------------------------------------------------------------------------- */
-
-static void on_done(struct wh_client *client, const struct wh_error *error, void *user)
+bool fake_sdk_run_one(struct fake_sdk *fake)
 {
-    (void)client;
-    (void)error;
-    (void)user;
+    bool has_run = fake_sdk_begin_event(fake) != NULL;
+    fake_sdk_end_event(fake);
+    return has_run;
 }
 
-static void on_user_free(void *user)
+void fake_sdk_run(struct fake_sdk *fake)
 {
-    struct fake_call *call = user;
-    call->fake->users_freed++;
-}
-
-static void on_completion(void *user, const struct call_outcome *outcome)
-{
-    struct fake_call *call = user;
-    json_t *object = json_object();
-    harness(call->fake, true);
-    json_object_set_new(object, "event", json_string("completion"));
-    json_object_set_new(object, "call", json_string(call->name));
-    set_outcome(object, outcome, call->call->kind);
-    json_array_append_new(call->fake->completions, object);
-    harness(call->fake, false);
-}
-
-static enum pending_kind kind_of(const char *name)
-{
-    static const struct {
-        const char *name;
-        enum pending_kind kind;
-    } kinds[] = {
-        {"publish", PENDING_PUBLISH},
-        {"rpc", PENDING_RPC},
-        {"history", PENDING_HISTORY},
-        {"presence", PENDING_PRESENCE},
-        {"presence_stats", PENDING_PRESENCE_STATS},
-        {"ping", PENDING_PING},
-    };
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strcmp(kinds[i].name, name) == 0)
-            return kinds[i].kind;
+    while (fake_sdk_run_one(fake)) {
     }
-    return PENDING_CONNECT;
 }
 
-struct fake_call *fake_sdk_find_call(struct fake_sdk *fake, const char *name)
+/* ---- subscriptions --------------------------------------------------------------------------- */
+
+struct wh_sub *fake_sdk_sub(struct fake_sdk *fake,
+                            const char *channel,
+                            const struct wh_sub_options *options)
 {
-    for (size_t i = fake->call_count; i-- > 0;) {
-        if (strcmp(fake->calls[i].name, name) == 0)
-            return &fake->calls[i];
-    }
-    return NULL;
+    struct wh_sub *sub = NULL;
+    assert_int_equal(sub_new(&fake->engine, channel, options, &sub, NULL), WH_OK);
+    return sub;
 }
 
-static struct call *new_call(struct fake_sdk *fake, const json_t *step)
+void fake_sdk_subscribe(struct fake_sdk *fake, struct wh_sub *sub, const char *result)
 {
-    struct call *call = call_new(&fake->client);
-    if (!call)
-        return NULL;
-    WH_ASSERT(fake->call_count < FAKE_SDK_CALLS_MAX);
-    struct fake_call *named = &fake->calls[fake->call_count++];
-    const char *name = json_string_value(json_object_get(step, "name"));
-    snprintf(named->name, sizeof(named->name), "%s", name ? name : "");
-    named->fake = fake;
-    named->call = call;
-    call->user = named;
-    if (json_is_true(json_object_get(step, "sync"))) {
-        call->completion = on_completion;
-    } else {
-        call->cb.done = on_done; /* never run here: only which member is set counts */
-        call->user_free = on_user_free;
-    }
-    return call;
-}
-
-static struct wh_data data_of(const json_t *step, char **out_text)
-{
-    const json_t *data = json_object_get(step, "data");
-    const char *raw = json_string_value(json_object_get(step, "raw"));
-    const char *bytes = json_string_value(json_object_get(step, "bytes"));
-    *out_text = data ? json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    if (bytes)
-        return wh_bytes(bytes, strlen(bytes));
-    return wh_json(raw ? raw : *out_text);
-}
-
-enum wh_err fake_sdk_call(struct fake_sdk *fake, const json_t *step)
-{
-    char *text;
-    const char *kind = json_string_value(json_object_get(step, "call"));
-    const char *channel = json_string_value(json_object_get(step, "channel"));
-    const char *method = json_string_value(json_object_get(step, "method"));
-    const json_t *since = json_object_get(step, "since");
-    struct wh_position position = {
-        (uint64_t)json_integer_value(json_object_get(since, "offset")),
-        json_string_value(json_object_get(since, "epoch")),
-    };
-    struct wh_history_options history = {
-        .size = sizeof(history),
-        .limit = (int32_t)json_integer_value(json_object_get(step, "limit")),
-        .reverse = json_is_true(json_object_get(step, "reverse")),
-        .since = since ? &position : NULL,
-    };
-    struct call_request request = {
-        .kind = kind_of(kind),
-        .channel = channel ? channel : method,
-        .data = data_of(step, &text),
-        .history = &history,
-        .timeout_ms = (uint32_t)json_integer_value(json_object_get(step, "timeout_ms")),
-    };
-    const char *sub = json_string_value(json_object_get(step, "sub"));
-    if (sub)
-        request.sub = sub_find(&fake->engine, wh_slice_from_str(sub));
-    enum wh_err err;
-    if (strcmp(kind, "send") == 0) {
-        err = engine_send(&fake->engine, request.data);
-    } else {
-        struct call *call = new_call(fake, step);
-        bool has_sub = !sub || request.sub; /* without memory there may be none */
-        err = call && has_sub ? engine_call(&fake->engine, &request, call) : WH_ENOMEM;
-    }
-    free(text);
-    return err;
+    if (fake->engine.state != ENGINE_CONNECTED)
+        fake_sdk_connect(fake);
+    assert_int_equal(sub_subscribe(sub), WH_OK);
+    const struct wh_command *command = fake_sdk_take_command(fake);
+    assert_true(command && command->subscribe);
+    fake_sdk_say(fake, "{\"id\":%u,\"subscribe\":{%s}}", command->id, result);
+    assert_int_equal(sub->state, WH_SUB_SUBSCRIBED);
+    fake_sdk_run(fake);
 }

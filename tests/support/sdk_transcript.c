@@ -1,6 +1,7 @@
 #include "tests/support/sdk_transcript.h"
 
 #include "tests/support/failing_alloc.h"
+#include "tests/support/sdk_step.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -70,6 +71,17 @@ static void set_options(struct wh_client_options *options,
     }
 }
 
+static bool is_for(const json_t *step, enum wh_encoding encoding)
+{
+    const json_t *only = json_object_get(step, "only");
+    json_t *name = json_string(wh_encoding_name(encoding));
+    bool is_there = !only || json_equal(only, name);
+    for (size_t i = 0; i < json_array_size(only); i++)
+        is_there |= json_equal(json_array_get(only, i), name) != 0;
+    json_decref(name);
+    return is_there;
+}
+
 static void finish_case(struct runner *runner);
 
 static void begin_case(struct runner *runner, const json_t *step)
@@ -78,10 +90,9 @@ static void begin_case(struct runner *runner, const json_t *step)
         .size = sizeof(options), .url = "ws://hub", .encoding = runner->encoding};
     struct wh_client_events events = {.size = sizeof(events)};
     struct wh_header header = {NULL, NULL};
-    const char *only = text_at(step, "only");
     finish_case(runner);
     runner->name = text_at(step, "case");
-    runner->is_skipped = only && strcmp(only, wh_encoding_name(runner->encoding)) != 0;
+    runner->is_skipped = !is_for(step, runner->encoding);
     if (runner->is_skipped)
         return;
     options.events = &events;
@@ -89,6 +100,7 @@ static void begin_case(struct runner *runner, const json_t *step)
     runner->fake = calloc(1, sizeof(*runner->fake));
     if (fake_sdk_init(runner->fake, &options)) {
         runner->fake->on_harness = runner->is_torture ? failing_alloc_pause : NULL;
+        runner->fake->has_bare_texts = json_is_true(json_object_get(step, "bare_texts"));
         return;
     }
     assert_true(runner->is_torture);
@@ -106,7 +118,7 @@ static void look(struct runner *runner)
         runner->action = engine_take_action(engine);
     runner->has_ping |= engine_take_ping(engine);
     if (!runner->event)
-        runner->event = fake_sdk_take_event(runner->fake);
+        runner->event = fake_sdk_begin_json(runner->fake);
 }
 
 /* Taken late: what is asked for in one turn leaves in one frame. */
@@ -116,11 +128,19 @@ static void look_at_frame(struct runner *runner)
         runner->frame = fake_sdk_take_frame(runner->fake);
 }
 
+/* Its callback returns. */
+static void end_event(struct runner *runner)
+{
+    json_decref(runner->event);
+    runner->event = NULL;
+    fake_sdk_end_event(runner->fake);
+}
+
 static void forget(struct runner *runner)
 {
     json_decref(runner->frame);
-    json_decref(runner->event);
-    runner->frame = runner->event = NULL;
+    runner->frame = NULL;
+    end_event(runner);
     runner->has_ping = false;
     runner->action.kind = ENGINE_NO_ACTION;
 }
@@ -168,10 +188,20 @@ static bool is_subset(const json_t *expected, const json_t *got)
         return json_equal(expected, got);
     json_object_foreach((json_t *)expected, key, value)
     {
-        if (!json_equal(value, json_object_get(got, key)))
+        if (strcmp(key, "inside") != 0 && !json_equal(value, json_object_get(got, key)))
             return false;
     }
     return true;
+}
+
+static void happen(struct runner *runner, const json_t *step);
+
+/* What the program does in the callback, and what happens while it runs. */
+static void happen_inside(struct runner *runner, const json_t *step)
+{
+    size_t i;
+    json_t *inner;
+    json_array_foreach(json_object_get(step, "inside"), i, inner) happen(runner, inner);
 }
 
 static void expect_event(struct runner *runner, const json_t *step)
@@ -179,8 +209,8 @@ static void expect_event(struct runner *runner, const json_t *step)
     look(runner);
     if (!runner->event || !is_subset(step, runner->event))
         complain(runner, "another event", runner->event, step);
-    json_decref(runner->event);
-    runner->event = NULL;
+    happen_inside(runner, step);
+    end_event(runner);
 }
 
 static void expect_frame(struct runner *runner, const json_t *step)
@@ -205,116 +235,81 @@ static void expect_action(struct runner *runner, const json_t *step)
     runner->action.kind = ENGINE_NO_ACTION;
 }
 
+static const struct wh_sub *sub_of(struct runner *runner, const json_t *step)
+{
+    const struct wh_sub *sub = sdk_step_sub(runner->fake, step);
+    if (!sub)
+        complain(runner, "no such subscription", NULL, step);
+    return sub;
+}
+
 static void expect_state(struct runner *runner, const json_t *step)
 {
     static const char *const names[] = {"disconnected", "connecting", "connected", "closed"};
-    const char *name = names[engine_public_state(&runner->fake->engine)];
+    static const char *const sub_names[] = {"unsubscribed", "subscribing", "subscribed"};
+    const char *name = json_object_get(step, "channel")
+                           ? sub_names[sub_of(runner, step)->state]
+                           : names[engine_public_state(&runner->fake->engine)];
     if (strcmp(name, text_at(step, "state")) != 0)
         complain(runner, name, NULL, step);
+}
+
+/* What a program would store. */
+static void expect_position(struct runner *runner, const json_t *step)
+{
+    const struct sub_position *position = sub_stored_position(sub_of(runner, step));
+    json_t *got = position ? json_pack("{s:I,s:s}", "offset", (json_int_t)position->offset, "epoch",
+                                       position->epoch)
+                           : json_null();
+    if (!json_equal(got, json_object_get(step, "position")))
+        complain(runner, "another position", got, step);
+    json_decref(got);
+}
+
+static const struct wh_timer *timer_of(struct runner *runner, const json_t *step)
+{
+    const struct engine *engine = &runner->fake->engine;
+    if (json_object_get(step, "channel")) {
+        const struct wh_sub *sub = sub_of(runner, step);
+        return sub->state == WH_SUB_SUBSCRIBED ? &sub->refresh_timer : &sub->retry_timer;
+    }
+    return engine->state == ENGINE_CONNECTED ? &engine->refresh_timer : &engine->connect_timer;
 }
 
 static void expect_retry(struct runner *runner, const json_t *step)
 {
     const json_t *range = json_object_get(step, "retry");
-    const struct engine *engine = &runner->fake->engine;
-    const struct wh_timer *timer =
-        engine->state == ENGINE_CONNECTED ? &engine->refresh_timer : &engine->connect_timer;
+    const struct wh_timer *timer = timer_of(runner, step);
+    uint64_t now_ms = runner->fake->engine.now_ms;
     uint64_t due_ms = timer->due_tick * WH_WHEEL_TICK_MS;
     uint64_t min = (uint64_t)json_integer_value(json_array_get(range, 0));
     uint64_t max = (uint64_t)json_integer_value(json_array_get(range, 1));
-    if (!wh_timer_is_running(timer) || due_ms < engine->now_ms + min ||
-        due_ms > engine->now_ms + max + WH_WHEEL_TICK_MS)
+    if (!wh_timer_is_running(timer) || due_ms < now_ms + min ||
+        due_ms > now_ms + max + WH_WHEEL_TICK_MS)
         complain(runner, "the timer is due at another time",
-                 json_integer((json_int_t)(due_ms - engine->now_ms)), step);
+                 json_integer((json_int_t)(due_ms - now_ms)), step);
 }
 
 /* ---- what happens ---------------------------------------------------------------------------- */
 
-static void token_step(struct fake_sdk *fake, const char *what, const json_t *step)
+static void expect_err(struct runner *runner, const json_t *step, enum wh_err err)
 {
-    if (fake->token_request_count == 0)
-        return; /* torture: nobody was asked */
-    struct wh_token_request *request = fake->token_requests[0];
-    fake->token_request_count--;
-    memmove(fake->token_requests, fake->token_requests + 1,
-            fake->token_request_count * sizeof(request));
-    if (strcmp(what, "token_ok") == 0)
-        wh_token_ok(request, text_at(step, "token"));
-    else if (strcmp(what, "token_unauthorized") == 0)
-        wh_token_unauthorized(request);
-    else
-        wh_token_error(request, text_at(step, "text"));
-}
-
-static void cancel_step(struct fake_sdk *fake, const json_t *step)
-{
-    struct fake_call *call = fake_sdk_find_call(fake, text_at(step, "name"));
-    if (call)
-        engine_cancel(&fake->engine, call->call);
-}
-
-static enum wh_err subscribe_step(struct fake_sdk *fake, const json_t *step)
-{
-    const char *channel = text_at(step, "channel");
-    struct wh_sub *sub = sub_find(&fake->engine, wh_slice_from_str(channel));
-    enum wh_err err = WH_OK;
-    if (!sub)
-        err = sub_new(&fake->engine, channel, NULL, &sub, NULL);
-    return err ? err : sub_subscribe(sub);
-}
-
-static void unsubscribe_step(struct fake_sdk *fake, const json_t *step)
-{
-    struct wh_sub *sub = sub_find(&fake->engine, wh_slice_from_str(text_at(step, "channel")));
-    if (sub)
-        sub_unsubscribe(sub, 0, "unsubscribe called");
+    const char *expected = text_at(step, "err");
+    if (!runner->is_torture && strcmp(wh_err_name(err), expected ? expected : "WH_OK") != 0)
+        complain(runner, wh_err_name(err), NULL, step);
 }
 
 static void do_step(struct runner *runner, const json_t *step)
 {
-    struct fake_sdk *fake = runner->fake;
-    struct engine *engine = &fake->engine;
-    const char *what = text_at(step, "do");
     enum wh_err err = WH_OK;
-    if (strcmp(what, "connect") == 0)
-        err = engine_connect(engine);
-    else if (strcmp(what, "disconnect") == 0)
-        engine_disconnect(engine);
-    else if (strcmp(what, "reconnect_now") == 0)
-        engine_reconnect_now(engine);
-    else if (strcmp(what, "close") == 0)
-        engine_close(engine);
-    else if (strcmp(what, "set_token") == 0)
-        err = engine_set_token(engine, text_at(step, "token"));
-    else if (strcmp(what, "batch_begin") == 0)
-        engine_batch(engine, 1);
-    else if (strcmp(what, "batch_end") == 0)
-        engine_batch(engine, -1);
-    else if (strcmp(what, "cancel") == 0)
-        cancel_step(fake, step);
-    else if (strcmp(what, "pong") == 0)
-        engine_pong(engine, engine->connection, 1234);
-    else if (strcmp(what, "too_big") == 0)
-        engine_too_big(engine, engine->connection);
-    else if (strcmp(what, "subscribe") == 0)
-        err = subscribe_step(fake, step);
-    else if (strcmp(what, "unsubscribe") == 0)
-        unsubscribe_step(fake, step);
-    else if (strncmp(what, "token_", 6) == 0)
-        token_step(fake, what, step);
-    else
+    if (!sdk_step_do(runner->fake, step, &err))
         complain(runner, "nothing that can be done", NULL, step);
-    const char *expected = text_at(step, "err");
-    if (!runner->is_torture && strcmp(wh_err_name(err), expected ? expected : "WH_OK") != 0)
-        complain(runner, wh_err_name(err), NULL, step);
+    expect_err(runner, step, err);
 }
 
 static void call_step(struct runner *runner, const json_t *step)
 {
-    const char *expected = text_at(step, "err");
-    enum wh_err err = fake_sdk_call(runner->fake, step);
-    if (!runner->is_torture && strcmp(wh_err_name(err), expected ? expected : "WH_OK") != 0)
-        complain(runner, wh_err_name(err), NULL, step);
+    expect_err(runner, step, fake_sdk_call(runner->fake, step));
 }
 
 static void opened_step(struct fake_sdk *fake, const json_t *step)
@@ -342,7 +337,7 @@ static bool is_expectation(const json_t *step)
     return json_object_get(step, "event") || json_object_get(step, "out") ||
            json_object_get(step, "open") || json_object_get(step, "close") ||
            json_object_get(step, "state") || json_object_get(step, "ping") ||
-           json_object_get(step, "retry");
+           json_object_get(step, "retry") || json_object_get(step, "position");
 }
 
 static void expect(struct runner *runner, const json_t *step)
@@ -355,6 +350,8 @@ static void expect(struct runner *runner, const json_t *step)
         expect_action(runner, step);
     else if (json_object_get(step, "state"))
         expect_state(runner, step);
+    else if (json_object_get(step, "position"))
+        expect_position(runner, step);
     else if (json_object_get(step, "retry"))
         expect_retry(runner, step);
     else {
@@ -369,6 +366,9 @@ static void happen(struct runner *runner, const json_t *step)
 {
     struct fake_sdk *fake = runner->fake;
     const char *text = text_at(step, "in_text");
+    uint32_t connection = (uint32_t)number_at(step, "connection");
+    if (connection == 0)
+        connection = fake->engine.connection;
     if (json_object_get(step, "do"))
         do_step(runner, step);
     else if (json_object_get(step, "call"))
@@ -378,7 +378,7 @@ static void happen(struct runner *runner, const json_t *step)
     else if (json_object_get(step, "closed"))
         closed_step(fake, step);
     else if (json_object_get(step, "in"))
-        fake_sdk_receive(fake, json_object_get(step, "in"));
+        fake_sdk_receive(fake, connection, json_object_get(step, "in"));
     else if (text)
         fake_sdk_receive_bytes(fake, text, strlen(text));
     else if (json_object_get(step, "advance"))
@@ -398,14 +398,17 @@ static void run_step(struct runner *runner, const json_t *step)
     if (is_expectation(step)) {
         if (!runner->is_torture)
             expect(runner, step);
+        else
+            happen_inside(runner, step);
         return;
     }
-    expect_nothing_left(runner, step);
+    if (!json_object_get(step, "waiting"))
+        expect_nothing_left(runner, step);
     happen(runner, step);
 }
 
 /* Blank lines and lines that begin with # are for people. */
-static json_t *load(const char *path)
+json_t *sdk_transcript_load(const char *path)
 {
     FILE *file = fopen(path, "r");
     if (!file)
@@ -437,7 +440,7 @@ static void run(struct runner *runner, const json_t *steps, size_t from, size_t 
 
 void sdk_transcript_run(const char *path, enum wh_encoding encoding)
 {
-    json_t *steps = load(path);
+    json_t *steps = sdk_transcript_load(path);
     struct runner runner = {.path = path, .encoding = encoding};
     run(&runner, steps, 0, json_array_size(steps));
     json_decref(steps);
@@ -453,7 +456,7 @@ static size_t case_end(const json_t *steps, size_t from)
 
 void sdk_transcript_torture(const char *path, enum wh_encoding encoding)
 {
-    json_t *steps = load(path);
+    json_t *steps = sdk_transcript_load(path);
     for (size_t from = 0; from < json_array_size(steps); from = case_end(steps, from)) {
         if (!json_object_get(json_array_get(steps, from), "case"))
             continue;

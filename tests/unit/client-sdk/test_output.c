@@ -11,16 +11,11 @@
 static void connect_fake(struct fake_sdk *fake, struct wh_client_options *options)
 {
     assert_true(fake_sdk_init(fake, options));
-    assert_int_equal(engine_connect(&fake->engine), WH_OK);
-    assert_int_equal(engine_take_action(&fake->engine).kind, ENGINE_OPEN);
-    fake_sdk_open(fake);
-    json_decref(fake_sdk_take_frame(fake));
-    json_t *reply =
-        json_loads("{\"id\":1,\"connect\":{\"client\":\"c\",\"version\":\"v\"}}", 0, NULL);
-    fake_sdk_receive(fake, reply);
+    struct wh_command *command = fake_sdk_handshake(fake);
+    json_t *reply = json_pack("{s:i,s:{s:s}}", "id", (int)command->id, "connect", "client", "c");
+    fake_sdk_receive(fake, fake->engine.connection, reply);
     json_decref(reply);
-    for (int i = 0; i < 2; i++)
-        json_decref(fake_sdk_take_event(fake));
+    fake_sdk_run(fake);
     assert_int_equal(engine_public_state(&fake->engine), WH_CLIENT_CONNECTED);
 }
 

@@ -4,10 +4,15 @@
  * unsubscribes inside them, history is trimmed, streams begin anew.  Whatever happens, the program
  * gets every offset once and in order, or is told that some are lost.
  */
-#include "sub_fixture.h"
-
 #include "common/base/random.h"
 #include "tests/support/failing_alloc.h"
+#include "tests/support/fake_sdk.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
 
 enum { WIRE_MAX = 4096, TEXT_MAX = 16384 };
 
@@ -21,7 +26,7 @@ struct server {
 };
 
 struct world {
-    struct fx fx;
+    struct fake_sdk fake;
     struct server server;
     struct wh_sub *sub;
     bool may_unsubscribe; /* inside callbacks */
@@ -131,7 +136,7 @@ static void on_subscribe(struct server *server,
 static void serve(struct world *world)
 {
     struct wh_command *command;
-    while ((command = fx_take_any(&world->fx))) {
+    while ((command = fake_sdk_take_command(&world->fake))) {
         if (command->connect)
             put(&world->server, "{\"id\":%u,\"connect\":{\"client\":\"x\",\"version\":\"1\"}}",
                 command->id);
@@ -149,7 +154,7 @@ static bool deliver_one(struct world *world)
     char *text = take_wire(&world->server);
     if (!text)
         return false;
-    fx_give(&world->fx, world->fx.connection, text, strlen(text));
+    fake_sdk_receive_bytes(&world->fake, text, strlen(text));
     free(text);
     return true;
 }
@@ -157,9 +162,8 @@ static bool deliver_one(struct world *world)
 /* The transport does what it is told. */
 static void act(struct world *world)
 {
-    uint32_t before = world->fx.connection;
-    bool is_open = world->fx.engine.is_open;
-    if (fx_act(&world->fx) || !is_open || world->fx.connection != before)
+    bool is_open = world->fake.engine.is_open;
+    if (fake_sdk_act(&world->fake) || !is_open)
         hang_up(&world->server);
 }
 
@@ -216,9 +220,9 @@ static void in_callback(struct world *world)
     }
 }
 
-static void on_event(struct fx *fx, struct event *event)
+static void on_event(struct fake_sdk *fake, struct event *event)
 {
-    struct world *world = WH_CONTAINER_OF(fx, struct world, fx);
+    struct world *world = WH_CONTAINER_OF(fake, struct world, fake);
     if (event->kind == EVENT_SUBSCRIBED)
         on_subscribed(world, &event->u.subscribed);
     else if (event->kind == EVENT_PUBLICATION)
@@ -248,8 +252,8 @@ static void server_step(struct world *world, uint64_t dice)
         new_stream(server);
     else if (dice == 1)
         server->oldest = server->top + 1 - wh_random_below(server->top > 4 ? 4 : server->top + 1);
-    else if (dice == 2 && world->fx.engine.is_open) {
-        fx_lose(&world->fx);
+    else if (dice == 2 && world->fake.engine.is_open) {
+        fake_sdk_lose(&world->fake);
         hang_up(server);
     } else if (dice == 3 && server->is_subscribed) {
         server->is_subscribed = false;
@@ -266,11 +270,11 @@ static void step(struct world *world)
     else if (dice < 60)
         deliver_one(world);
     else if (dice < 75)
-        fx_run_one(&world->fx);
+        fake_sdk_run_one(&world->fake);
     else if (dice < 85)
         serve(world);
     else if (dice < 90)
-        fx_advance(&world->fx, wh_random_below(3000));
+        fake_sdk_advance(&world->fake, wh_random_below(3000));
     else if (dice < 93)
         program_step(world);
     else
@@ -288,8 +292,8 @@ static void settle(struct world *world)
         serve(world);
         while (deliver_one(world)) {
         }
-        fx_run(&world->fx);
-        fx_advance(&world->fx, 1000);
+        fake_sdk_run(&world->fake);
+        fake_sdk_advance(&world->fake, 1000);
     }
     assert_int_equal(world->sub->state, WH_SUB_SUBSCRIBED);
     assert_string_equal(world->epoch, world->server.epoch);
@@ -300,18 +304,17 @@ static void world_init(struct world *world)
 {
     static const struct wh_sub_options options = {.size = sizeof(options), .recoverable = true};
     memset(world, 0, sizeof(*world));
-    fx_init(&world->fx, WH_ENCODING_JSON);
-    world->fx.is_quiet = true;
-    world->fx.on_event = on_event;
+    assert_true(fake_sdk_init(&world->fake, NULL));
+    world->fake.on_event = on_event;
     new_stream(&world->server);
-    world->sub = fx_sub(&world->fx, "c", &options);
-    assert_int_equal(engine_connect(&world->fx.engine), WH_OK);
+    world->sub = fake_sdk_sub(&world->fake, "c", &options);
+    assert_int_equal(engine_connect(&world->fake.engine), WH_OK);
 }
 
 static void world_deinit(struct world *world)
 {
     hang_up(&world->server);
-    fx_deinit(&world->fx);
+    fake_sdk_deinit(&world->fake);
 }
 
 static struct world the_world;
@@ -351,10 +354,12 @@ static void memory_that_fails_loses_nothing(void **state)
         world_init(world);
         world->may_unsubscribe = true;
         world->is_tortured = true;
+        world->fake.on_harness = failing_alloc_pause;
         failing_alloc_start(nth);
         for (unsigned i = 0; i < 600; i++)
             step(world);
         has_failed = failing_alloc_stop();
+        world->fake.on_harness = NULL;
         settle(world);
         world_deinit(world);
     }

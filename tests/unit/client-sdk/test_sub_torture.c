@@ -3,11 +3,16 @@
  * allocation failing: nothing crashes, nothing leaks, every call says WH_ENOMEM or works, and with
  * memory again the client comes back to where it should be.
  */
-#include "sub_fixture.h"
-
 #include "common/base/random.h"
+#include "tests/support/failing_alloc.h"
+#include "tests/support/fake_sdk.h"
 
-static struct fx the_fx;
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static struct fake_sdk the_fake;
 static int users_freed;
 
 static void note_free(void *user)
@@ -16,10 +21,10 @@ static void note_free(void *user)
 }
 
 static const struct wh_sub_events events = {.size = sizeof(events),
-                                            .get_token = fx_get_token,
-                                            .get_state = fx_get_state};
+                                            .get_token = fake_sdk_sub_get_token,
+                                            .get_state = fake_sdk_sub_get_state};
 
-static struct wh_sub *new_sub(struct fx *fx, const char *channel, bool is_delta)
+static struct wh_sub *new_sub(struct fake_sdk *fake, const char *channel, bool is_delta)
 {
     static const struct wh_filter leaves[] = {{.key = "k", .cmp = "eq", .val = "v"},
                                               {.key = "l", .cmp = "ex"}};
@@ -34,61 +39,66 @@ static struct wh_sub *new_sub(struct fx *fx, const char *channel, bool is_delta)
                                            .user = &users_freed,
                                            .user_free = note_free};
     struct wh_sub *sub = NULL;
-    enum wh_err err = sub_new(&fx->engine, channel, &options, &sub, NULL);
+    enum wh_err err = sub_new(&fake->engine, channel, &options, &sub, NULL);
     assert_true(err == WH_OK || err == WH_ENOMEM);
     return sub;
 }
 
 /* The server: answers all that was asked, with all that an answer can have. */
-static void answer(struct fx *fx)
+static void answer(struct fake_sdk *fake)
 {
     const struct wh_command *command;
-    while ((command = fx_take_any(fx))) {
+    while ((command = fake_sdk_take_command(fake))) {
         if (command->connect)
-            fx_say(fx,
-                   "{\"id\":%u,\"connect\":{\"client\":\"x\",\"subs\":{\"s\":{" RECOVERABLE
-                   "1,\"publications\":[{\"data\":1,\"offset\":1,\"tags\":{\"k\":\"v\"}}]}}}}",
-                   command->id);
+            fake_sdk_say(
+                fake,
+                "{\"id\":%u,\"connect\":{\"client\":\"x\",\"subs\":{\"s\":{" RECOVERABLE
+                "1,\"publications\":[{\"data\":1,\"offset\":1,\"tags\":{\"k\":\"v\"}}]}}}}",
+                command->id);
         else if (command->subscribe && command->subscribe->delta.len > 0)
-            fx_say(fx,
-                   "{\"id\":%u,\"subscribe\":{" RECOVERABLE "1,\"delta\":true,\"id\":7,"
-                   "\"expires\":true,\"ttl\":5,\"publications\":[{\"data\":\"{\\\"a\\\":1}\","
-                   "\"offset\":2},{\"data\":\"7\\n7:{\\\"a\\\":2}2qLDtY;\",\"offset\":3,\"delta\":"
-                   "true}]}}",
-                   command->id);
+            fake_sdk_say(
+                fake,
+                "{\"id\":%u,\"subscribe\":{" RECOVERABLE "1,\"delta\":true,\"id\":7,"
+                "\"expires\":true,\"ttl\":5,\"publications\":[{\"data\":\"{\\\"a\\\":1}\","
+                "\"offset\":2},{\"data\":\"7\\n7:{\\\"a\\\":2}2qLDtY;\",\"offset\":3,\"delta\":"
+                "true}]}}",
+                command->id);
         else if (command->subscribe)
-            fx_say(fx, "{\"id\":%u,\"subscribe\":{" RECOVERABLE "1,\"id\":8}}", command->id);
+            fake_sdk_say(fake, "{\"id\":%u,\"subscribe\":{" RECOVERABLE "1,\"id\":8}}",
+                         command->id);
         else if (command->unsubscribe)
-            fx_say(fx, "{\"id\":%u,\"unsubscribe\":{}}", command->id);
+            fake_sdk_say(fake, "{\"id\":%u,\"unsubscribe\":{}}", command->id);
         else if (command->sub_refresh)
-            fx_say(fx, "{\"id\":%u,\"sub_refresh\":{\"expires\":true,\"ttl\":5}}", command->id);
+            fake_sdk_say(fake, "{\"id\":%u,\"sub_refresh\":{\"expires\":true,\"ttl\":5}}",
+                         command->id);
     }
 }
 
 /* The program: answers all that it is asked. */
-static void answer_requests(struct fx *fx)
+static void answer_requests(struct fake_sdk *fake)
 {
-    if (fx->token_request)
-        fx_answer_token(fx, "token");
-    if (fx->state_request)
-        fx_answer_state(fx, 1, "e");
+    static const struct wh_position position = {1, "e"};
+    while (fake->token_request_count > 0)
+        wh_token_ok(fake_sdk_take_token_request(fake), "token");
+    while (fake->state_request_count > 0)
+        wh_state_ok(fake_sdk_take_state_request(fake), &position);
 }
 
-static void turn(struct fx *fx, unsigned turns)
+static void turn(struct fake_sdk *fake, unsigned turns)
 {
     for (unsigned i = 0; i < turns; i++) {
-        fx_act(fx);
-        answer(fx);
-        fx_run(fx);
-        answer_requests(fx);
-        fx_advance(fx, 700);
+        fake_sdk_act(fake);
+        answer(fake);
+        fake_sdk_run(fake);
+        answer_requests(fake);
+        fake_sdk_advance(fake, 700);
     }
 }
 
-static void push(struct fx *fx, const char *push_json)
+static void push(struct fake_sdk *fake, const char *push_json)
 {
-    if (fx->engine.state == ENGINE_CONNECTED)
-        fx_say(fx, "{\"push\":{%s}}", push_json);
+    if (fake->engine.state == ENGINE_CONNECTED)
+        fake_sdk_say(fake, "{\"push\":{%s}}", push_json);
 }
 
 static void subscribe(struct wh_sub *sub)
@@ -99,60 +109,61 @@ static void subscribe(struct wh_sub *sub)
     }
 }
 
-static void live(struct fx *fx, struct wh_sub *plain, struct wh_sub *delta)
+static void live(struct fake_sdk *fake, struct wh_sub *plain, struct wh_sub *delta)
 {
-    enum wh_err err = engine_connect(&fx->engine);
+    enum wh_err err = engine_connect(&fake->engine);
     assert_true(err == WH_OK || err == WH_ENOMEM);
     subscribe(plain);
     subscribe(delta);
-    turn(fx, 4);
-    push(fx, "\"id\":8,\"pub\":{\"data\":1,\"offset\":2,\"tags\":{\"k\":\"v\"},"
-             "\"info\":{\"user\":\"\\u00fc\",\"client\":\"y\"}}");
-    push(fx, "\"channel\":\"plain\",\"join\":{\"info\":{\"user\":\"\\u00fc\",\"client\":\"y\"}}");
-    push(fx, "\"channel\":\"s\",\"leave\":{\"info\":{\"user\":\"\\u00fc\",\"client\":\"y\"}}");
-    push(fx, "\"channel\":\"s\",\"pub\":{\"data\":1,\"offset\":2}");
-    push(fx, "\"channel\":\"new\",\"subscribe\":{" RECOVERABLE "3}");
-    push(fx, "\"channel\":\"new\",\"unsubscribe\":{\"code\":2000,\"reason\":\"r\"}");
-    push(fx, "\"channel\":\"plain\",\"unsubscribe\":{\"code\":2502,\"reason\":\"r\"}");
-    push(fx, "\"channel\":\"delta\",\"pub\":{\"data\":\"nonsense\",\"delta\":true}");
-    turn(fx, 10);
-    push(fx, "\"channel\":\"delta\",\"unsubscribe\":{\"code\":2000,\"reason\":\"r\"}");
+    turn(fake, 4);
+    push(fake, "\"id\":8,\"pub\":{\"data\":1,\"offset\":2,\"tags\":{\"k\":\"v\"},"
+               "\"info\":{\"user\":\"\\u00fc\",\"client\":\"y\"}}");
+    push(fake, "\"channel\":\"plain\",\"join\":{\"info\":{\"user\":\"\\u00fc\",\"client\":\"y\"}}");
+    push(fake, "\"channel\":\"s\",\"leave\":{\"info\":{\"user\":\"\\u00fc\",\"client\":\"y\"}}");
+    push(fake, "\"channel\":\"s\",\"pub\":{\"data\":1,\"offset\":2}");
+    push(fake, "\"channel\":\"new\",\"subscribe\":{" RECOVERABLE "3}");
+    push(fake, "\"channel\":\"new\",\"unsubscribe\":{\"code\":2000,\"reason\":\"r\"}");
+    push(fake, "\"channel\":\"plain\",\"unsubscribe\":{\"code\":2502,\"reason\":\"r\"}");
+    push(fake, "\"channel\":\"delta\",\"pub\":{\"data\":\"nonsense\",\"delta\":true}");
+    turn(fake, 10);
+    push(fake, "\"channel\":\"delta\",\"unsubscribe\":{\"code\":2000,\"reason\":\"r\"}");
     if (plain)
         sub_unsubscribe(plain, 0, "u");
-    turn(fx, 2);
+    turn(fake, 2);
     subscribe(plain);
-    fx_lose(fx);
-    turn(fx, 2);
+    fake_sdk_lose(fake);
+    turn(fake, 2);
 }
 
 /* One life; `nth` allocation fails, or messages may take no more than `arena_limit`.  true = it was
  * asked for that much. */
 static bool one_life(size_t nth, size_t arena_limit)
 {
-    struct fx *fx = &the_fx;
+    struct fake_sdk *fake = &the_fake;
     wh_random_seed(7);
     users_freed = 0;
-    fx_init(fx, WH_ENCODING_JSON);
-    fx->is_quiet = true;
-    fx->message_arena_limit = arena_limit;
+    assert_true(fake_sdk_init(fake, NULL));
+    fake->message_arena_limit = arena_limit;
+    fake->on_harness = failing_alloc_pause;
     failing_alloc_start(nth);
-    struct wh_sub *plain = new_sub(fx, "plain", false), *delta = new_sub(fx, "delta", true);
-    live(fx, plain, delta);
+    struct wh_sub *plain = new_sub(fake, "plain", false), *delta = new_sub(fake, "delta", true);
+    live(fake, plain, delta);
     bool has_failed = failing_alloc_stop();
-    fx->message_arena_limit = 0;
+    fake->on_harness = NULL;
+    fake->message_arena_limit = 0;
     int made = (plain != NULL) + (delta != NULL);
-    assert_int_equal(engine_connect(&fx->engine), WH_OK);
+    assert_int_equal(engine_connect(&fake->engine), WH_OK);
     subscribe(plain);
-    turn(fx, 40);
+    turn(fake, 40);
     if (plain)
         assert_int_equal(plain->state, WH_SUB_SUBSCRIBED);
-    assert_int_equal(fx->engine.state, ENGINE_CONNECTED);
+    assert_int_equal(fake->engine.state, ENGINE_CONNECTED);
     if (plain)
         sub_forget(plain);
-    engine_close(&fx->engine);
-    fx_run(fx);
+    engine_close(&fake->engine);
+    fake_sdk_run(fake);
     assert_int_equal(users_freed, made);
-    fx_deinit(fx);
+    fake_sdk_deinit(fake);
     return has_failed;
 }
 
