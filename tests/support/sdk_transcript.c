@@ -71,7 +71,7 @@ static void set_options(struct wh_client_options *options,
     }
 }
 
-static bool is_for(const json_t *step, enum wh_encoding encoding)
+bool sdk_transcript_is_for(const json_t *step, enum wh_encoding encoding)
 {
     const json_t *only = json_object_get(step, "only");
     json_t *name = json_string(wh_encoding_name(encoding));
@@ -92,7 +92,7 @@ static void begin_case(struct runner *runner, const json_t *step)
     struct wh_header header = {NULL, NULL};
     finish_case(runner);
     runner->name = text_at(step, "case");
-    runner->is_skipped = !is_for(step, runner->encoding);
+    runner->is_skipped = !sdk_transcript_is_for(step, runner->encoding);
     if (runner->is_skipped)
         return;
     options.events = &events;
@@ -195,13 +195,21 @@ static bool is_subset(const json_t *expected, const json_t *got)
 }
 
 static void happen(struct runner *runner, const json_t *step);
+static void expect(struct runner *runner, const json_t *step);
+static bool is_expectation(const json_t *step);
 
-/* What the program does in the callback, and what happens while it runs. */
+/* In the callback: what the program does and sees, and what comes meanwhile. */
 static void happen_inside(struct runner *runner, const json_t *step)
 {
     size_t i;
     json_t *inner;
-    json_array_foreach(json_object_get(step, "inside"), i, inner) happen(runner, inner);
+    json_array_foreach(json_object_get(step, "inside"), i, inner)
+    {
+        if (!is_expectation(inner))
+            happen(runner, inner);
+        else if (!runner->is_torture)
+            expect(runner, inner);
+    }
 }
 
 static void expect_event(struct runner *runner, const json_t *step)
@@ -387,10 +395,36 @@ static void happen(struct runner *runner, const json_t *step)
         complain(runner, "no such step", NULL, step);
 }
 
+static void run_step(struct runner *runner, const json_t *step);
+
+/* What would be the same lines at the head of many cases. */
+static void be_connected(struct runner *runner)
+{
+    static const char *const steps[] = {
+        "{\"do\":\"connect\"}",
+        "{\"event\":\"connecting\",\"code\":0,\"reason\":\"connect called\"}",
+        "{\"open\":0}",
+        "{\"opened\":true}",
+        "{\"out\":[{\"id\":1,\"connect\":{\"name\":\"c\"}}]}",
+        "{\"in\":{\"id\":1,\"connect\":{\"client\":\"x\",\"version\":\"v\"}}}",
+        "{\"event\":\"connected\",\"client\":\"x\",\"version\":\"v\"}",
+    };
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        json_t *step = json_loads(steps[i], 0, NULL);
+        run_step(runner, step);
+        json_decref(step);
+    }
+}
+
 static void run_step(struct runner *runner, const json_t *step)
 {
     if (json_object_get(step, "case")) {
         begin_case(runner, step);
+        const char *given = text_at(step, "given");
+        if (given && !runner->is_skipped) {
+            assert_string_equal(given, "connected");
+            be_connected(runner);
+        }
         return;
     }
     if (runner->is_skipped)

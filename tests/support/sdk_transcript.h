@@ -3,7 +3,8 @@
  *
  *   {"case":"a claim","options":{…},"only":"json"}   a new engine (options as text, plus
  *                                  "get_token":true, "emulated_headers":{…}); `only` one encoding
- *                                  or an array of them; "bare_texts":true: see fake_sdk.h
+ *                                  or an array of them; "bare_texts":true: see fake_sdk.h;
+ *                                  "given":"connected" by its first command
  * what happens to it
  *   {"do":"connect"}               and the other verbs of sdk_step.h
  *   {"call":"rpc",…,"err":…}       a call; `err` (default WH_OK) is how its start ends
@@ -37,5 +38,8 @@ void sdk_transcript_torture(const char *path, enum wh_encoding encoding);
 /* The lines of a file in this form as an array, null for those that are for people.  The caller's.
  */
 json_t *sdk_transcript_load(const char *path);
+
+/* Whether a line's "only" has that encoding; it has all when there is none. */
+bool sdk_transcript_is_for(const json_t *step, enum wh_encoding encoding);
 
 #endif
