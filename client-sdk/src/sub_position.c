@@ -72,9 +72,11 @@ static void move_delivered(struct wh_sub *sub, const struct event_position *to)
         }
         sub->delivered_serial = to->serial;
     }
-    if (delivered->is_known && to->offset > delivered->offset)
+    /* A program that began with an epoch of "" hears in the first reply which it was. */
+    bool is_adopting = delivered->epoch[0] == '\0' && to->epoch && to->epoch[0] != '\0';
+    if (delivered->is_known && (to->offset > delivered->offset || is_adopting))
         sub_position_set(delivered, to->is_start ? WH_SLICE_ABSENT : wh_slice_from_str(to->epoch),
-                         to->offset);
+                         to->offset > delivered->offset ? to->offset : delivered->offset);
 }
 
 void sub_delivered(struct wh_sub *sub, const struct event *event)
