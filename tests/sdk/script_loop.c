@@ -88,7 +88,10 @@ struct script_loop *script_loop_new(const char *mode)
         options.loop = WH_LOOP_EV;
         options.foreign = loop->ev;
     } else if (kind == GLIB) {
-        loop->glib = g_main_loop_new(NULL, FALSE);
+        /* Not the default context: that one GLib keeps for ever. */
+        GMainContext *context = g_main_context_new();
+        loop->glib = g_main_loop_new(context, FALSE);
+        g_main_context_unref(context);
         options.loop = WH_LOOP_GLIB;
         options.foreign = loop->glib;
     }
@@ -218,7 +221,10 @@ void script_loop_run(struct script_loop *loop, bool (*on_line)(char *line))
         break;
     case GLIB: {
         GIOChannel *input = g_io_channel_unix_new(STDIN_FILENO);
-        g_io_add_watch(input, G_IO_IN | G_IO_HUP, on_glib_input, loop);
+        GSource *watch = g_io_create_watch(input, G_IO_IN | G_IO_HUP);
+        g_source_set_callback(watch, G_SOURCE_FUNC(on_glib_input), loop, NULL);
+        g_source_attach(watch, g_main_loop_get_context(loop->glib));
+        g_source_unref(watch);
         g_main_loop_run(loop->glib);
         g_io_channel_unref(input);
         break;

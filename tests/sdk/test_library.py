@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support import memcheck
 from support.event_scripts import expected, load, names, play
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,14 +45,30 @@ def test_an_unknown_mode_is_refused():
 
 
 # Without sanitizers, on one thread: what they do not see is memory of libwebsockets and OpenSSL.
-VALGRIND = ("valgrind", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite", "-q")
 PLAIN_PROGRAM = ROOT / "build/release/bin/event_script"
+# libwebsockets-evlib-glib 4.1.6 reads the context behind its destruction when that was asked for in
+# one of libwebsockets' callbacks, as service_lws.c does: the memory is the allocator's again by then.
+GLIB = pytest.param("glib", marks=pytest.mark.xfail(
+    strict=True, reason="service_lws.c destroys the context of a GLib loop inside its callback"))
+
+
+def memcheck_finds_nothing(world, script, server_kind, mode, log):
+    if not PLAIN_PROGRAM.exists():
+        pytest.skip("no event_script of the release build")
+    seen = play(world, script, command=memcheck.around(log, PLAIN_PROGRAM, mode), encoding="json")
+    assert seen == expected(script, server_kind)
+    assert memcheck.complaints(log) == ""
 
 
 @pytest.mark.parametrize("name", ["publications", "cut_and_recover"])
-def test_valgrind_finds_nothing_in_a_pumped_loop(world_of, server_kind, name):
-    if not PLAIN_PROGRAM.exists():
-        pytest.skip("no event_script of the release build")
+def test_memcheck_finds_nothing_in_a_pumped_loop(world_of, server_kind, name, tmp_path):
     script = load(name)
-    seen = play(world_of(script), script, command=(*VALGRIND, str(PLAIN_PROGRAM), "loop"), encoding="json")
-    assert seen == expected(script, server_kind)
+    memcheck_finds_nothing(world_of(script), script, server_kind, "loop", tmp_path / "memcheck")
+
+
+@pytest.mark.parametrize("server_kind", ["hub"], indirect=True, scope="session")
+@pytest.mark.parametrize("mode", ["uv", "ev", GLIB])
+@pytest.mark.parametrize("name", ["cut_and_recover", "two_clients"])
+def test_memcheck_finds_nothing_in_a_foreign_loop(world_of, server_kind, name, mode, tmp_path):
+    script = load(name)
+    memcheck_finds_nothing(world_of(script), script, server_kind, mode, tmp_path / "memcheck")
