@@ -101,7 +101,9 @@ static void set_data(json_t *object, const char *key, const struct wh_data *data
     json_t *value = NULL;
     if (wh_payload_encode(payload, WH_ENCODING_JSON, &text) == WH_OK)
         value = json_loadb(text.ptr, text.len, JSON_DECODE_ANY, NULL);
-    json_object_set_new(object, key, value ? value : json_string("(bytes)"));
+    if (!value) /* JSON cannot show it */
+        value = json_pack("{s:s%}", "bytes", data->ptr, data->len);
+    json_object_set_new(object, key, value ? value : json_string("(binary)"));
     wh_buf_deinit(&text);
 }
 
