@@ -488,8 +488,9 @@ static size_t case_end(const json_t *steps, size_t from)
     return at;
 }
 
-void sdk_transcript_torture(const char *path, enum wh_encoding encoding)
+size_t sdk_transcript_torture(const char *path, enum wh_encoding encoding)
 {
+    size_t failed = 0;
     json_t *steps = sdk_transcript_load(path);
     for (size_t from = 0; from < json_array_size(steps); from = case_end(steps, from)) {
         if (!json_object_get(json_array_get(steps, from), "case"))
@@ -500,7 +501,9 @@ void sdk_transcript_torture(const char *path, enum wh_encoding encoding)
             run(&runner, steps, from, case_end(steps, from));
             if (!failing_alloc_stop())
                 break;
+            failed++;
         }
     }
     json_decref(steps);
+    return failed;
 }

@@ -32,8 +32,9 @@
 /* Run all cases of a file in one encoding; the first mismatch fails the cmocka test. */
 void sdk_transcript_run(const char *path, enum wh_encoding encoding);
 
-/* Every case again and again with the nth allocation failing.  Nothing may crash or leak. */
-void sdk_transcript_torture(const char *path, enum wh_encoding encoding);
+/* Every case again and again with the nth allocation failing.  Nothing may crash or leak.  Returns
+ * how many failed. */
+size_t sdk_transcript_torture(const char *path, enum wh_encoding encoding);
 
 /* The lines of a file in this form as an array, null for those that are for people.  The caller's.
  */
