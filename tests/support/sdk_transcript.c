@@ -23,16 +23,20 @@ struct runner {
     struct engine_action action;
 };
 
-static void complain(const struct runner *runner, const char *what, json_t *got, const json_t *step)
+static _Noreturn void complain(const struct runner *runner,
+                               const char *what,
+                               json_t *got,
+                               const json_t *step)
 {
     char *got_text = got ? json_dumps(got, JSON_ENCODE_ANY) : NULL;
     char *step_text = step ? json_dumps(step, JSON_ENCODE_ANY) : NULL;
     fprintf(stderr, "%s:%zu: %s [%s]: %s\n  got      %s\n  expected %s\n", runner->path,
-            runner->line, runner->name, wh_encoding_name(runner->encoding), what,
-            got_text ? got_text : "nothing", step_text ? step_text : "nothing");
+            runner->line, runner->name ? runner->name : "", wh_encoding_name(runner->encoding),
+            what, got_text ? got_text : "nothing", step_text ? step_text : "nothing");
     free(got_text);
     free(step_text);
     fail();
+    abort(); /* it does not come back */
 }
 
 static const char *text_at(const json_t *step, const char *key)
@@ -429,6 +433,8 @@ static void run_step(struct runner *runner, const json_t *step)
     }
     if (runner->is_skipped)
         return;
+    if (!runner->fake)
+        complain(runner, "a step before the first case", NULL, step);
     if (is_expectation(step)) {
         if (!runner->is_torture)
             expect(runner, step);

@@ -189,8 +189,7 @@ static void on_subscribed(struct world *world, const struct wh_subscribed *subsc
 static void on_publication(struct world *world, const struct wh_publication *pub)
 {
     char text[40];
-    snprintf(text, sizeof(text), "\"%s/%llu\"", world->epoch,
-             (unsigned long long)(world->seen + 1));
+    snprintf(text, sizeof(text), "\"%s/%llu\"", world->epoch, (unsigned long long)world->seen + 1);
     assert_int_equal(pub->offset, world->seen + 1);
     assert_int_equal(pub->data.len, strlen(text));
     assert_memory_equal(pub->data.ptr, text, pub->data.len);
