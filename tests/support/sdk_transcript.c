@@ -324,23 +324,24 @@ static void call_step(struct runner *runner, const json_t *step)
     expect_err(runner, step, fake_sdk_call(runner->fake, step));
 }
 
-static void opened_step(struct fake_sdk *fake, const json_t *step)
+static void opened_step(struct fake_sdk *fake, uint32_t connection, const json_t *step)
 {
-    const char *encoding = text_at(step, "opened");
-    if (encoding)
-        engine_opened(&fake->engine, fake->engine.connection, WH_ENCODING_JSON);
+    if (text_at(step, "opened"))
+        engine_opened(&fake->engine, connection, WH_ENCODING_JSON);
+    else if (connection != fake->engine.connection)
+        engine_opened(&fake->engine, connection, fake->settings.encoding);
     else
         fake_sdk_open(fake);
 }
 
-static void closed_step(struct fake_sdk *fake, const json_t *step)
+static void closed_step(struct fake_sdk *fake, uint32_t connection, const json_t *step)
 {
     const json_t *given = json_object_get(step, "error");
     const char *reason = text_at(step, "reason");
     struct wh_error error = {.err = WH_ECONNECT, .temporary = true};
     error.http_status = (uint32_t)number_at(given, "http_status");
     snprintf(error.text, sizeof(error.text), "%s", given ? text_at(given, "text") : "");
-    engine_closed(&fake->engine, fake->engine.connection, (uint32_t)number_at(step, "closed"),
+    engine_closed(&fake->engine, connection, (uint32_t)number_at(step, "closed"),
                   wh_slice_from_str(reason ? reason : ""), given ? &error : NULL);
 }
 
@@ -386,9 +387,9 @@ static void happen(struct runner *runner, const json_t *step)
     else if (json_object_get(step, "call"))
         call_step(runner, step);
     else if (json_object_get(step, "opened"))
-        opened_step(fake, step);
+        opened_step(fake, connection, step);
     else if (json_object_get(step, "closed"))
-        closed_step(fake, step);
+        closed_step(fake, connection, step);
     else if (json_object_get(step, "in"))
         fake_sdk_receive(fake, connection, json_object_get(step, "in"));
     else if (text)

@@ -10,8 +10,8 @@
  *   {"call":"rpc",…,"err":…}       a call; `err` (default WH_OK) is how its start ends
  *   {"opened":true}                by the transport, in the encoding of this run; or "json"
  *   {"closed":3001,"reason":""}    by the server; "error":{"http_status":503,"text":…} = never open
- *   {"in":{…}} {"in":[…]}          a frame of replies; {"in_text":"…"} bytes as they are;
- *                                  "connection":1 of an earlier connection
+ *   {"in":{…}} {"in":[…]}          a frame of replies; {"in_text":"…"} bytes as they are
+ *   … "connection":1               opened, closed, in: an earlier connection
  *   {"advance":1000}               milliseconds pass
  *   … "waiting":true               while events still wait for their callbacks
  * what must have come of it, in order; nothing may be left over at the next thing that happens
