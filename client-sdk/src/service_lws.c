@@ -561,14 +561,52 @@ static bool drain_uv(struct service *service)
     return true;
 }
 
+static void destroy_context(struct service *service);
+
+static int on_glib_end(void *user)
+{
+    destroy_context(user);
+    return 0; /* once */
+}
+
+/* GLib's plug-in reads the context behind its own callback: it has to go outside of those. */
+static bool drain_glib(struct service *service)
+{
+    void *glib = dlopen("libglib-2.0.so.0", RTLD_LAZY | RTLD_NOLOAD);
+    if (!glib)
+        return false;
+    void *(*context_of)(void *loop) = (void *(*)(void *))dlsym(glib, "g_main_loop_get_context");
+    void *(*timeout_new)(unsigned ms) = (void *(*)(unsigned))dlsym(glib, "g_timeout_source_new");
+    void (*set_callback)(void *, int (*)(void *), void *, void *) =
+        (void (*)(void *, int (*)(void *), void *, void *))dlsym(glib, "g_source_set_callback");
+    unsigned (*attach)(void *, void *) =
+        (unsigned (*)(void *, void *))dlsym(glib, "g_source_attach");
+    void (*unref)(void *) = (void (*)(void *))dlsym(glib, "g_source_unref");
+    (void)dlclose(glib); /* it stays: RTLD_NOLOAD only counted */
+    if (!context_of || !timeout_new || !set_callback || !attach || !unref)
+        return false;
+    void *source = timeout_new(0);
+    set_callback(source, on_glib_end, service, NULL);
+    (void)attach(source, context_of(service->foreign));
+    unref(source);
+    return true;
+}
+
 static void destroy(struct service *service)
 {
-    bool is_gone = false;
     lws_sul_cancel(&service->tick);
     lws_sul_cancel(&service->reaper);
     lws_sul_cancel(&service->waiter);
     if (service->loop == WH_LOOP_UV && drain_uv(service))
         return;
+    if (service->loop == WH_LOOP_GLIB && drain_glib(service))
+        return;
+    destroy_context(service);
+}
+
+static void destroy_context(struct service *service)
+{
+    bool is_gone = false;
     service->is_gone = &is_gone;
     lws_context_destroy(service->context);
     if (is_gone)

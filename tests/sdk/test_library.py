@@ -46,12 +46,6 @@ def test_an_unknown_mode_is_refused():
 
 # Without sanitizers, on one thread: what they do not see is memory of libwebsockets and OpenSSL.
 PLAIN_PROGRAM = ROOT / "build/release/bin/event_script"
-# libwebsockets-evlib-glib 4.1.6 reads the context behind its destruction when that was asked for in
-# one of libwebsockets' callbacks, as service_lws.c does: the memory is the allocator's again by then.
-GLIB = pytest.param("glib", marks=pytest.mark.xfail(
-    strict=True, reason="service_lws.c destroys the context of a GLib loop inside its callback"))
-
-
 def memcheck_finds_nothing(world, script, server_kind, mode, log):
     if not PLAIN_PROGRAM.exists():
         pytest.skip("no event_script of the release build")
@@ -67,7 +61,7 @@ def test_memcheck_finds_nothing_in_a_pumped_loop(world_of, server_kind, name, tm
 
 
 @pytest.mark.parametrize("server_kind", ["hub"], indirect=True, scope="session")
-@pytest.mark.parametrize("mode", ["uv", "ev", GLIB])
+@pytest.mark.parametrize("mode", ["uv", "ev", "glib"])
 @pytest.mark.parametrize("name", ["cut_and_recover", "two_clients"])
 def test_memcheck_finds_nothing_in_a_foreign_loop(world_of, server_kind, name, mode, tmp_path):
     script = load(name)

@@ -17,7 +17,7 @@ struct wh_client {
     struct service *service;
     struct transport *transport;
     bool is_locked;
-    bool is_paused; /* fake_set_reading */
+    bool is_paused;      /* fake_set_reading */
     uint32_t connection; /* number of the last one opened */
 
     unsigned opened, closed, too_big, pongs;

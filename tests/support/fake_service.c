@@ -238,8 +238,8 @@ void service_run(struct service *service, uint32_t max_wait_ms)
 /* ---- transport ------------------------------------------------------------------------------- */
 
 enum wh_err transport_ws_new(struct service *service,
-                              struct wh_client *client,
-                              struct transport **out_transport)
+                             struct wh_client *client,
+                             struct transport **out_transport)
 {
     struct transport *transport = calloc(1, sizeof *transport);
     transport->service = service;
@@ -287,4 +287,4 @@ static void send_ping(struct transport *transport)
 }
 
 const struct transport_ops transport_ws_ops = {open_connection, close_connection, want_write,
-                                                set_reading, send_ping};
+                                               set_reading, send_ping};
