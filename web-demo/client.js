@@ -20,8 +20,8 @@ const msgpackCodec = {
   decodeReplies: (data) => [...decodeMulti(new Uint8Array(data))],
 };
 
-const sizeOf = (data) =>
-  (typeof data === 'string' ? new TextEncoder().encode(data).length : data.byteLength);
+const utf8 = new TextEncoder();
+const sizeOf = (data) => (typeof data === 'string' ? utf8.encode(data).length : data.byteLength);
 
 // The frame goes to `tap` with the messages that were or will be in it anyway.
 function tapped(codec, tap) {

@@ -18,17 +18,25 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// Runs `draw` at most once a frame, however often it is asked for.  Hidden pages get no frames: what
-// is drawn is made from counts that went on, so nothing is missing afterwards.
-export function framed(draw) {
+// For numbers: nobody reads more than ten a second, and each costs a layout.
+export const READABLE_MS = 100;
+
+// Runs `draw` at most once a frame and once in `everyMs`, however often it is asked for.  Hidden pages get
+// no frames: what is drawn is made from counts that went on, so nothing is missing afterwards.
+export function framed(draw, everyMs = 0) {
   let isAsked = false;
+  let drawnAt = -Infinity;
+  const atNextFrame = () => requestAnimationFrame(() => {
+    isAsked = false;
+    drawnAt = performance.now();
+    draw();
+  });
   return () => {
     if (isAsked) return;
     isAsked = true;
-    requestAnimationFrame(() => {
-      isAsked = false;
-      draw();
-    });
+    const early = drawnAt + everyMs - performance.now();
+    if (early > 0) setTimeout(atNextFrame, early);
+    else atNextFrame();
   };
 }
 

@@ -41,12 +41,15 @@ export function money({ amount_minor: minor, currency }) {
   return format.format(minor / scale);
 }
 
+const digits = (value, length = 2) => String(value).padStart(length, '0');
+
+// By hand: toLocaleTimeString takes a hundred times as long.
 export function clock(date) {
-  return date.toLocaleTimeString('en-GB', { hour12: false });
+  return `${digits(date.getHours())}:${digits(date.getMinutes())}:${digits(date.getSeconds())}`;
 }
 
 export function clockWithMilliseconds(date) {
-  return `${clock(date)}.${String(date.getMilliseconds()).padStart(3, '0')}`;
+  return `${clock(date)}.${digits(date.getMilliseconds(), 3)}`;
 }
 
 export function ago(ms) {

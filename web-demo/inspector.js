@@ -1,6 +1,6 @@
 // The protocol as it passes: frames in and out, and what each would weigh in the three encodings.
 
-import { byId, element, framed, setText } from './dom.js';
+import { byId, element, framed, READABLE_MS, setText } from './dom.js';
 import { bytes, clockWithMilliseconds, count } from './format.js';
 import { createMemory, describeFrame, isNoise, remember, withoutSecrets } from './frames.js';
 import { encode } from './msgpack.js';
@@ -58,24 +58,32 @@ export function showInspector(connection) {
     setText(byId('frame-title'), `${selected.direction === 'out' ? 'Sent' : 'Received'}: ${selected.text}`);
   }
 
+  // Only what is new: at a high rate most frames are counted and not listed, and the list stays as it is.
+  let drawnId = 0;
+  function drawList() {
+    const fresh = frames.filter(({ id }) => id > drawnId);
+    if (fresh.length === 0) return;
+    drawnId = fresh[0].id;
+    list.prepend(...fresh.map(row));
+    while (list.children.length > ROWS) list.lastChild.remove();
+    byId('frames-empty').hidden = true;
+  }
+
+  const press = (frame, isPressed) =>
+    list.querySelector(`[data-id="${frame?.id}"]`)?.setAttribute('aria-pressed', String(isPressed));
+
   let drawnSelection = null;
   const draw = framed(() => {
     setText(byId('frames-out'), `${count(totals.out)} out, ${bytes(totals.outBytes)}`);
     setText(byId('frames-in'), `${count(totals.in)} in, ${bytes(totals.inBytes)}`);
-    if (!isPaused) {
-      const focused = document.activeElement?.closest('.frame')?.dataset.id;
-      list.replaceChildren(...frames.map(row));
-      if (focused) list.querySelector(`[data-id="${focused}"]`)?.focus({ preventScroll: true });
-      byId('frames-empty').hidden = frames.length > 0;
-    }
+    if (!isPaused) drawList();
     if (drawnSelection !== selected) {
+      press(drawnSelection, false);
+      press(selected, true);
       drawnSelection = selected;
       drawDetail();
-      for (const button of list.querySelectorAll('.frame')) {
-        button.setAttribute('aria-pressed', String(Number(button.dataset.id) === selected?.id));
-      }
     }
-  });
+  }, READABLE_MS);
 
   connection.on('frame', (frame) => {
     totals[frame.direction] += 1;

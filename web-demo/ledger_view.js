@@ -1,6 +1,6 @@
 // The ledger on the page: four counts, a sentence that judges them, and what the last outage cost.
 
-import { byId, element, framed, setText } from './dom.js';
+import { byId, element, framed, READABLE_MS, setText } from './dom.js';
 import { clock, count, milliseconds, plural } from './format.js';
 import { createLedger, publication, recoveryOutcome, subscribed } from './ledger.js';
 
@@ -49,7 +49,7 @@ export function showLedger(connection, { onPublication }) {
     const { tone, text } = verdict(ledger, connection.state.name === 'connected');
     byId('ledger').dataset.tone = tone;
     setText(byId('ledger-verdict'), text);
-  });
+  }, READABLE_MS);
 
   function report(outcome) {
     const text = outageText(outcome);

@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { describe, test } from 'node:test';
 
+import { framed } from '../../web-demo/dom.js';
 import * as format from '../../web-demo/format.js';
 import { createMemory, describeFrame, isNoise, remember, withoutSecrets } from '../../web-demo/frames.js';
 import { arrived, createClockGuard, createLatencyWindow, createSequence } from '../../web-demo/latency.js';
@@ -300,7 +301,51 @@ describe('words', () => {
       ['0.0 ms', '10 ms', '1.00 s', '12.0 s', '–']);
     assert.deepEqual([999, 1000, 99600, 1e6].map(format.bytes), ['999 B', '1.0 kB', '100 kB', '1.0 MB']);
     assert.deepEqual([0, 59000, 3600000].map(format.ago), ['just now', '59 s ago', '1 h ago']);
+    assert.equal(format.clockWithMilliseconds(new Date(2026, 0, 31, 7, 5, 9, 42)), '07:05:09.042');
     assert.equal(format.traceId(`00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`), 'a'.repeat(32));
     assert.equal(format.traceId('nonsense'), null);
+  });
+});
+
+describe('what is drawn', () => {
+  // A clock, timers and frames that stand still until they are told.
+  function still(t) {
+    const world = { now: 1000, frames: [], timers: [], draws: 0 };
+    t.mock.method(performance, 'now', () => world.now);
+    t.mock.method(globalThis, 'setTimeout', (step, ms) => world.timers.push({ step, ms }));
+    globalThis.requestAnimationFrame = (step) => world.frames.push(step);
+    t.after(() => { delete globalThis.requestAnimationFrame; });
+    return world;
+  }
+  const frame = (world) => world.frames.splice(0).forEach((step) => step());
+
+  test('is drawn once a frame, however often it changes', (t) => {
+    const world = still(t);
+    const ask = framed(() => { world.draws += 1; });
+    for (let i = 0; i < 5000; i += 1) ask();
+    assert.equal(world.frames.length, 1);
+    frame(world);
+    ask();
+    frame(world);
+    assert.equal(world.draws, 2);
+    assert.deepEqual(world.timers, []);
+  });
+
+  test('waits when it was drawn a moment ago, and the last change is not lost', (t) => {
+    const world = still(t);
+    let value = 0;
+    let shown = null;
+    const ask = framed(() => { shown = value; }, 100);
+    ask();
+    frame(world);
+    assert.equal(shown, 0);
+    world.now += 30;
+    for (value = 1; value < 50; value += 1) ask();
+    assert.deepEqual(world.timers.map(({ ms }) => ms), [70]);
+    assert.deepEqual(world.frames, []);
+    world.now += 70;
+    world.timers[0].step();
+    frame(world);
+    assert.equal(shown, 50);
   });
 });

@@ -93,6 +93,26 @@ describe('the page', () => {
     assert.deepEqual(page.problems, []);
   });
 
+  test('leaves the frames that it lists alone while others come, and lists a hundred', async () => {
+    const hub = await context.startHub();
+    const page = await context.openConnected(hub);
+    await page.locator('.frame', { hasText: 'reply: connect' }).focus();
+    await page.keyboard.press('Enter');
+    const chosen = await page.evaluateHandle(() => document.activeElement);
+    await context.redis.publishAll(TICKER, Array.from({ length: 60 }, (_, i) => sale(`Bag ${i}`, 100)));
+    await waitForText(page, '#ticker-total', '60 events');
+    await page.locator('.frame', { hasText: `push ${TICKER}` }).first().waitFor();
+    assert(await chosen.evaluate((button) => button === document.activeElement && button.isConnected &&
+      button.getAttribute('aria-pressed') === 'true'));
+    assert.match(await text(page, '#frame-title'), /^Received: reply: connect/);
+    for (let i = 0; i < 120; i += 1) await context.redis.publish(TICKER, sale(`Tin ${i}`, 100));
+    await waitForText(page, '#ticker-total', '180 events');
+    await page.waitForFunction(() => document.querySelectorAll('.frame').length === 100);
+    const times = await page.locator('.frame-time').allTextContents();
+    assert.deepEqual(times, [...times].sort().reverse());
+    assert.deepEqual(page.problems, []);
+  });
+
   test('says what is not there: services, products, load, a ledger', async () => {
     const hub = await context.startHub();
     const page = await context.openConnected(hub);

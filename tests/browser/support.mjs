@@ -16,7 +16,7 @@ const SCREENSHOTS = path.join(ROOT, 'build/screenshots');
 const axeSource = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'),
   'utf8');
 
-const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+export const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 // What the browser says of its own accord when a connection goes: asked for, in these tests.
 const CONNECTION_LOST = /WebSocket connection to .* failed|net::ERR_(CONNECTION|INTERNET|SOCKET)/;
@@ -89,10 +89,36 @@ export function useBrowser() {
   return context;
 }
 
-// Hub, services, demo service, Redis and PostgreSQL, once for a suite.
+// Hub, services, demo service, Redis and PostgreSQL, with Ann and Bob registered: {url, redis_port, close}.
+export async function startDemo(...options) {
+  const child = spawn('/usr/bin/python3', [path.join(ROOT, 'tests/browser/demo_stack.py'), ...options],
+    { stdio: ['pipe', 'pipe', 'inherit'] });
+  const exited = new Promise((resolve) => { child.once('exit', resolve); });
+  const lines = readline.createInterface({ input: child.stdout });
+  const line = await within('the stack of the demo', Promise.race([
+    new Promise((resolve) => { lines.once('line', resolve); }),
+    exited.then((code) => { throw new Error(`the stack ended with ${code}`); })]), 60000);
+  const demo = JSON.parse(line);
+  for (const name of ['Ann', 'Bob']) {
+    const body = { email: `${name.toLowerCase()}@example.com`, password: 'demo password', name };
+    const answer = await fetch(`${demo.url}/auth/register`, {
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(`registering ${name}: ${await answer.text()}`);
+  }
+  return {
+    ...demo,
+    close() {
+      child.stdin.end();
+      return exited;
+    },
+  };
+}
+
+// The same and a browser, once for a suite.
 export function useDemo(...options) {
   const context = useChromium();
-  let child = null;
+  let demo = null;
 
   context.open = (pageOptions) => context.openAt(context.url, pageOptions);
   // Somebody who pressed a button of the log-in card; the ledger runs.
@@ -106,30 +132,10 @@ export function useDemo(...options) {
   };
 
   before(async () => {
-    child = spawn('/usr/bin/python3', [path.join(ROOT, 'tests/browser/demo_stack.py'), ...options],
-      { stdio: ['pipe', 'pipe', 'inherit'] });
-    const lines = readline.createInterface({ input: child.stdout });
-    const line = await within('the stack of the demo',
-      new Promise((resolve, reject) => {
-        lines.once('line', resolve);
-        child.once('exit', (code) => reject(new Error(`the stack ended with ${code}`)));
-      }), 60000);
-    Object.assign(context, JSON.parse(line));
-    for (const name of ['Ann', 'Bob']) {
-      const body = { email: `${name.toLowerCase()}@example.com`, password: 'demo password', name };
-      const answer = await fetch(`${context.url}/auth/register`, {
-        method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
-      });
-      if (!answer.ok) throw new Error(`registering ${name}: ${await answer.text()}`);
-    }
+    demo = await startDemo(...options);
+    Object.assign(context, { url: demo.url, redisPort: demo.redis_port });
   });
-  after(async () => {
-    child.stdin.end();
-    await new Promise((resolve) => {
-      if (child.exitCode !== null) resolve();
-      else child.once('exit', resolve);
-    });
-  });
+  after(() => demo?.close());
   return context;
 }
 
