@@ -96,6 +96,7 @@ npm_install() { # npm_install DIRECTORY
     [ -f "$1/package-lock.json" ] || return 0
     stamp=$1/node_modules/.package-lock.json
     if [ ! -f "$stamp" ] || [ -n "$(find "$1/package-lock.json" -newer "$stamp")" ]; then
+        command -v npm >/dev/null || die "no npm: $1 needs packages from it; apt-get install npm"
         run npm --prefix "$1" ci --no-audit --no-fund || die "npm ci in $1 failed: no network?"
         touch "$stamp"
     fi
@@ -103,8 +104,7 @@ npm_install() { # npm_install DIRECTORY
 
 # The page as the hub serves it: ours, the packages that it imports with their licences, and what only
 # this run knows.  One folder, for the hub reads no others.
-demo_files() { # demo_files DIRECTORY [REDIS_PORT|null]
-    command -v npm >/dev/null || die "no npm: the page needs packages from it; apt-get install npm"
+demo_files() { # demo_files DIRECTORY [REDIS_PORT|null [TRACE_URL]]
     npm_install web-demo
     packages=web-demo/node_modules
     rm -rf "$1"
@@ -119,7 +119,8 @@ demo_files() { # demo_files DIRECTORY [REDIS_PORT|null]
         ! cp "$packages/@msgpack/msgpack/LICENSE" "$1/msgpack.LICENSE"; then
         die "copying the page to $1 failed"
     fi
-    [ -z "${2-}" ] || echo "export const setup = { redis_port: $2 };" >"$1/setup.js"
+    trace=${3:+", trace_url: '$3'"}
+    [ -z "${2-}" ] || echo "export const setup = { redis_port: $2$trace };" >"$1/setup.js"
 }
 
 # The package has its module in 17 files of nested folders, and in one that is no module: that one, with

@@ -5,8 +5,8 @@ set -u
 . tools/common.sh
 . tools/postgres.sh
 
-usage="usage: ./dev up [--only-hub] [--no-demo] [--port N] [--redis-port N]"
-port=8000 redis_port='' only_hub='' is_demo=yes
+usage="usage: ./dev up [--only-hub] [--no-demo] [--port N] [--redis-port N] [--trace-url URL]"
+port=8000 redis_port='' only_hub='' is_demo=yes trace_url=''
 while [ $# -gt 0 ]; do
     case $1 in
     --only-hub) only_hub=yes ;;
@@ -15,6 +15,14 @@ while [ $# -gt 0 ]; do
         case ${2-} in '' | *[!0-9]*) die "$1 needs a number; $usage" ;; esac
         if [ "$2" -lt 1 ] || [ "$2" -gt 65535 ]; then die "$1 $2 is no port (1 to 65535)"; fi
         if [ "$1" = --port ]; then port=$2; else redis_port=$2; fi
+        shift
+        ;;
+    --trace-url)
+        case ${2-} in
+        *[!A-Za-z0-9:/?=\&.,_{}%+#-]*) die "$2: no address; $usage" ;;
+        http://*"{trace}"* | https://*"{trace}"*) trace_url=$2 ;;
+        *) die "$1 needs an address with {trace} in it; $usage" ;;
+        esac
         shift
         ;;
     *) die "unknown option $1; $usage" ;;
@@ -336,7 +344,7 @@ if [ -z "$only_hub" ]; then
     start_postgres "$(free_port_from 5480)"
     start_services
 fi
-[ -z "$is_demo" ] || demo_files "$demo" "${redis_port:-null}"
+[ -z "$is_demo" ] || demo_files "$demo" "${redis_port:-null}" "$trace_url"
 write_config
 start_hub
 if [ -z "$only_hub" ]; then

@@ -7,10 +7,12 @@ import { createEmitter } from './emitter.js';
 const RECONNECT_MIN_MS = 300;
 const RECONNECT_MAX_MS = 5000;
 
+const TOKEN_REFUSED = 3500;
+
 // What to say under a final close code; the hub's reason stands beside it.
 const ADVICE = {
   1: 'The session has ended. Log in again.',
-  3500: 'The token was refused.',
+  [TOKEN_REFUSED]: 'The token was refused. Connect again with a new one, or log out.',
   3501: 'Does the hub take anonymous clients? See client.allow_anonymous_connect_without_token.',
   3503: 'Somebody closed this connection on purpose.',
   3504: 'There are too many connections of this user.',
@@ -135,6 +137,7 @@ export function createConnection(url) {
       open();
     },
     again() {
+      if (state.code === TOKEN_REFUSED && identity.getToken) client.setToken(''); // ask for another
       client.connect();
     },
     subscribe(channel, handlers, options = {}) {

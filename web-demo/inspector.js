@@ -94,7 +94,10 @@ export function showInspector(connection) {
       return;
     }
     lastId += 1;
-    const kept = { ...frame, id: lastId, text: describeFrame(frame, memory), encoding: connection.encoding };
+    const kept = {
+      ...frame, id: lastId, text: describeFrame(frame, memory), encoding: connection.encoding,
+      messages: structuredClone(frame.messages), // the SDK goes on to rename what is in them
+    };
     frames.unshift(kept);
     frames.length = Math.min(frames.length, ROWS);
     // Until somebody picks one, the last that is more than a ping.

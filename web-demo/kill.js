@@ -7,9 +7,9 @@ import { askToLogIn } from './shop.js';
 
 const ASK_MS = 5000;
 
-const uptime = (ms) => (ms < 60000 ? `${Math.floor(ms / 1000)} s` : plural(Math.floor(ms / 60000), 'minute'));
+const uptime = (ms) => (ms < 60000 ? `${Math.floor(ms / 1000)}\u00a0s` : plural(Math.floor(ms / 60000), 'minute'));
 
-export function showKill(connection, auth, { onCall, onRoundTrip }) {
+export function showKill(connection, auth, { onCall, onRoundTrip, onWorker }) {
   const panel = byId('kill');
   const button = byId('kill-button');
   const note = byId('kill-note');
@@ -31,6 +31,7 @@ export function showKill(connection, auth, { onCall, onRoundTrip }) {
       worker = data;
       panel.hidden = false;
       onRoundTrip(took);
+      onWorker(worker);
       if (isOther) {
         setText(note, `Killed process ${killed.pid}; process ${data.pid} serves you now.`);
         killed = null;
@@ -51,6 +52,10 @@ export function showKill(connection, auth, { onCall, onRoundTrip }) {
       askToLogIn();
       return;
     }
+    if (connection.state.name !== 'connected') { // else it would reach whoever serves here next
+      setText(note, 'There is no connection now, so nobody to kill.');
+      return;
+    }
     const signal = document.querySelector('input[name="signal"]:checked').value;
     button.disabled = true;
     onCall({ kind: 'rpc', method: 'hub.v1.kill', params: { signal }, needsUser: true });
@@ -66,9 +71,11 @@ export function showKill(connection, auth, { onCall, onRoundTrip }) {
   });
 
   connection.on('state', ({ name }) => {
+    button.setAttribute('aria-disabled', String(name !== 'connected'));
     if (name !== 'connected') return;
     isThere = true;
     ask();
   });
   setInterval(ask, ASK_MS);
+  document.addEventListener('visibilitychange', ask);
 }

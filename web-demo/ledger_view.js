@@ -1,7 +1,7 @@
 // The ledger on the page: four counts, a sentence that judges them, and what the last outage cost.
 
 import { byId, element, framed, READABLE_MS, setText } from './dom.js';
-import { clock, count, milliseconds, plural } from './format.js';
+import { capital, clock, count, milliseconds, plural } from './format.js';
 import { createLedger, publication, recoveryOutcome, subscribed } from './ledger.js';
 
 const CHANNEL = 'demo:ledger';
@@ -21,9 +21,11 @@ export function verdict(ledger, isConnected = true) {
   if (ledger.newEpochs > 0) {
     parts.push(`the stream began anew ${ledger.newEpochs === 1 ? 'once' : `${ledger.newEpochs} times`}: what was published in between cannot be counted`);
   }
+  if (parts.length === 0 && !isConnected) {
+    return { tone: 'wait', text: 'Away. What is published meanwhile is counted on the way back.' };
+  }
   if (parts.length === 0) return { tone: 'good', text: 'Everything that was published has arrived, once, in order.' };
-  const text = parts.join('; ');
-  return { tone: ledger.gaps > 0 || ledger.duplicates > 0 ? 'bad' : 'wait', text: `${text.charAt(0).toUpperCase()}${text.slice(1)}.` };
+  return { tone: ledger.gaps > 0 || ledger.duplicates > 0 ? 'bad' : 'wait', text: `${capital(parts.join('; '))}.` };
 }
 
 // What is said of one outage.  Pure.
@@ -49,6 +51,7 @@ export function showLedger(connection, { onPublication }) {
     const { tone, text } = verdict(ledger, connection.state.name === 'connected');
     byId('ledger').dataset.tone = tone;
     setText(byId('ledger-verdict'), text);
+    byId('ledger-verdict').hidden = !problem.hidden; // one of them is enough
   }, READABLE_MS);
 
   function report(outcome) {
@@ -74,6 +77,7 @@ export function showLedger(connection, { onPublication }) {
       if (!context.streamPosition) {
         problem.textContent = `${CHANNEL} has no history here: without offsets there is no ledger.`;
         problem.hidden = false;
+        draw();
         return;
       }
       const isFirst = ledger.epoch === null;
@@ -101,6 +105,7 @@ export function showLedger(connection, { onPublication }) {
     unsubscribed: ({ code, reason }) => {
       problem.textContent = `The hub refused ${CHANNEL}: ${reason} (code ${code}).`;
       problem.hidden = false;
+      draw();
     },
   });
   draw();

@@ -10,6 +10,7 @@ import { askToLogIn } from './shop.js';
 const RENEW_MS = 10000; // the service turns it off 30 s after the last word
 const SETTLE_MS = 250;
 const SPAN_S = 10;
+const MEASURED_S = 0.5; // a rate of less than that says little
 const HANDS_OFF_MS = 3000; // after a move: what the service says may be older
 
 export function showLoad(connection, auth, { onCall }) {
@@ -24,6 +25,7 @@ export function showLoad(connection, auth, { onCall }) {
   let movedAt = -Infinity;
   let lastReceived = 0;
   let lastDrawn = performance.now();
+  let rate = 0;
 
   const take = ({ data }) => {
     if (typeof data?.sent_at !== 'number') return;
@@ -34,9 +36,11 @@ export function showLoad(connection, auth, { onCall }) {
   function draw() {
     const now = performance.timeOrigin + performance.now();
     const seconds = (performance.now() - lastDrawn) / 1000;
-    const rate = Math.round((sequence.received - lastReceived) / seconds);
-    lastReceived = sequence.received;
-    lastDrawn = performance.now();
+    if (seconds >= MEASURED_S) {
+      rate = Math.round((sequence.received - lastReceived) / seconds);
+      lastReceived = sequence.received;
+      lastDrawn = performance.now();
+    }
     if (document.hidden) return;
     const { p50, p99 } = latencies.summary(now, SPAN_S);
     setText(byId('p50'), milliseconds(p50 ?? NaN));
@@ -92,6 +96,8 @@ export function showLoad(connection, auth, { onCall }) {
   // A hidden page lets it run out.
   setInterval(() => { if (wished > 0 && !document.hidden) ask(wished, true); }, RENEW_MS);
   setInterval(draw, 1000);
+  document.addEventListener('visibilitychange', draw);
+  byId('chart-table').addEventListener('toggle', draw);
 
   connection.subscribe('demo:load', {
     publication: (context) => {

@@ -19,7 +19,14 @@ function line({ title, text, tone, since, type, trace }) {
         element('span', { className: 'unseen' }, 'trace '), trace.slice(0, 16)) : null));
 }
 
-function card(order, isOpen) {
+// The id, as a link where somebody said what shows traces.  Pure but for the element.
+function traceOf(id, traceUrl) {
+  const code = element('code', {}, id);
+  if (!/^https?:\/\//.test(traceUrl ?? '')) return code;
+  return element('a', { href: traceUrl.replace('{trace}', id), target: '_blank', rel: 'noopener' }, code);
+}
+
+function card(order, isOpen, traceUrl) {
   const last = order.lines.at(-1);
   const title = element('summary', {},
     element('span', { className: 'order-name' }, order.name),
@@ -32,11 +39,11 @@ function card(order, isOpen) {
     : null;
   const details = element('details', { className: 'order', open: isOpen, dataset: { key: order.key, state: order.state } },
     title, element('ol', { className: 'steps' }, ...order.lines.map(line), waits),
-    order.trace ? element('p', { className: 'order-trace' }, 'Trace ', element('code', {}, order.trace)) : null);
+    order.trace ? element('p', { className: 'order-trace' }, 'Trace ', traceOf(order.trace, traceUrl)) : null);
   return element('li', {}, details);
 }
 
-export function showOrders(connection, { onCall }) {
+export function showOrders(connection, { onCall, traceUrl }) {
   let orders = createOrders(ORDERS_MAX);
   const closed = new Set();
   const list = byId('orders');
@@ -47,7 +54,7 @@ export function showOrders(connection, { onCall }) {
     list.hidden = orders.list.length === 0;
     const focused = document.activeElement?.closest('#orders details')?.dataset.key;
     list.replaceChildren(...orders.list.map((order, index) =>
-      card(order, index === 0 ? !closed.has(order.key) : closed.has(order.key))));
+      card(order, index === 0 ? !closed.has(order.key) : closed.has(order.key), traceUrl)));
     if (focused) list.querySelector(`details[data-key="${CSS.escape(focused)}"] summary`)?.focus({ preventScroll: true });
   });
   // The newest is open until it is closed, the others are closed until opened.

@@ -12,6 +12,7 @@ import { showLoad } from './load.js';
 import { DEMO_PASSWORD, showLogin } from './login.js';
 import { showOrders } from './orders.js';
 import { showPresence } from './presence.js';
+import { showServiceMap } from './service_map.js';
 import { setup } from './setup.js';
 import { showShop } from './shop.js';
 import { showSnippets } from './snippets_view.js';
@@ -31,7 +32,7 @@ export function start() {
   const onCall = (action) => snippets.happened(action);
 
   showInspector(connection);
-  const orders = showOrders(connection, { onCall });
+  const orders = showOrders(connection, { onCall, traceUrl: setup.trace_url });
   const shop = showShop(connection, auth, { onBuy: orders.buy });
   showTicker(connection, {
     onSale(data) {
@@ -41,9 +42,11 @@ export function start() {
   });
   const load = showLoad(connection, auth, { onCall });
   showLedger(connection, { onPublication: load.ledgerPublication });
-  showCounters(connection, { onRate: load.actualRate });
+  const map = showServiceMap(connection);
+  showCounters(connection, { onRate: load.actualRate, onStats: map.heard });
   showPresence(connection, auth);
-  showKill(connection, auth, { onCall, onRoundTrip: status.roundTrip });
+  showKill(connection, auth,
+    { onCall, onRoundTrip: status.roundTrip, onWorker: (worker) => map.heard({ worker }) });
 
   auth.on('change', (person, why) => {
     login.show(person, why);

@@ -6,6 +6,7 @@ import { capital, plural } from './format.js';
 const LOBBY = 'demo:lobby';
 const SHOWN_MAX = 8;
 const TINTS = 6;
+const AWAY = 'Who is here comes back with the connection.';
 const NOT_TOLD = 'This hub does not tell who is here.';
 
 // Clients → people: connections of one user are one person, guests are counted.  Pure.
@@ -67,6 +68,7 @@ export function showPresence(connection, auth) {
     draw();
   };
   connection.on('state', ({ name }) => {
+    if (name === 'reconnecting') setText(words, AWAY);
     if (name !== 'disconnected') return;
     clients.clear();
     list.replaceChildren();

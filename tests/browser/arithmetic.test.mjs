@@ -12,6 +12,7 @@ import { arrived, createClockGuard, createLatencyWindow, createSequence } from '
 import { createLedger, publication, recoveryOutcome, subscribed } from '../../web-demo/ledger.js';
 import { outageText, verdict } from '../../web-demo/ledger_view.js';
 import { accepted, applyEvent, begin, createOrders, refused } from '../../web-demo/orders_model.js';
+import { partsOf } from '../../web-demo/service_map.js';
 import { inWords, peopleOf } from '../../web-demo/presence.js';
 import { jsonSize, msgpackSize, protobufSize, varintSize } from '../../web-demo/wire_size.js';
 
@@ -35,6 +36,8 @@ describe('the ledger', () => {
       { published: 3, received: 3, gaps: 0, unrecoverable: 0, duplicates: 0 });
     assert.equal(recoveryOutcome(ledger), null);
     assert.equal(verdict(ledger).tone, 'good');
+    assert.deepEqual(verdict(ledger, false),
+      { tone: 'wait', text: 'Away. What is published meanwhile is counted on the way back.' });
   });
 
   test('sees a hole and what comes twice', () => {
@@ -347,5 +350,52 @@ describe('what is drawn', () => {
     world.timers[0].step();
     frame(world);
     assert.equal(shown, 50);
+  });
+});
+
+describe('who answers', () => {
+  const connection = { name: 'connected', encoding: 'json' };
+  const worker = { worker: 0, workers: 2, engine: 'redis' };
+  const stats = {
+    hub: { connections: 3, rates: { publications: 51.6 } }, services: { users: 1, orders: 2, payments: 1, demo: 1 },
+  };
+  const said = (known) => Object.fromEntries(partsOf({ connection, worker, stats, isStale: false, ...known })
+    .map(({ id, tone, state, detail }) => [id, [tone, state, detail]]));
+
+  test('is told for each part in words, not in colour alone', () => {
+    assert.deepEqual(said({}), {
+      page: ['good', 'connected', 'JSON'],
+      hub: ['good', 'worker 1 of 2 serves you', '3 connections'],
+      redis: ['good', 'carries events', '52 a second'],
+      users: ['good', 'up', ''],
+      orders: ['good', 'up', '2 instances'],
+      payments: ['good', 'up', ''],
+      demo: ['good', 'up', ''],
+    });
+  });
+
+  test('says of a service without instances that it is away', () => {
+    const { users, payments } = said({ stats: { ...stats, services: { users: 1 } } });
+    assert.deepEqual([users, payments], [['good', 'up', ''], ['bad', 'away', '']]);
+  });
+
+  test('claims nothing that the page cannot know', () => {
+    const tones = (known) => Object.values(said(known)).map(([tone]) => tone);
+    const unknown = 'unknown';
+    assert.deepEqual(tones({ connection: { name: 'reconnecting' } }),
+      ['wait', unknown, unknown, unknown, unknown, unknown, unknown]);
+    assert.deepEqual(tones({ stats: null, worker: null }),
+      ['good', 'good', unknown, unknown, unknown, unknown, unknown]);
+    assert.deepEqual(tones({ isStale: true }), ['good', 'good', 'wait', unknown, unknown, unknown, unknown]);
+    assert.equal(said({ isStale: true }).hub[2], '');
+    assert.deepEqual(said({ worker: { ...worker, engine: 'memory' } }).redis, ['unknown', 'not used by this hub', '']);
+  });
+
+  test('survives numbers that are not there', () => {
+    for (const odd of [{}, { hub: null, services: null }, { hub: {} }, { hub: { connections: 1, rates: null } }]) {
+      for (const [, state, detail] of Object.values(said({ stats: odd }))) {
+        assert.doesNotMatch(`${state} ${detail}`, /undefined|NaN|null/);
+      }
+    }
   });
 });

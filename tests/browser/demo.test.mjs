@@ -159,15 +159,93 @@ describe('somebody on the page', () => {
 
   test('goes offline and comes back by itself', async () => {
     const page = await demo.openAs('Ann');
+    await page.locator('#counters-list').waitFor();
+    await page.locator('#kill').waitFor();
+    const restarts = await number(page, '#hub-restarts');
     await page.context().setOffline(true);
     await waitForState(page, 'reconnecting');
     assert(await page.locator('#offline').isVisible());
     assert.deepEqual(await violations(page), []);
+    assert.match(await text(page, '#ledger-verdict'), /^Away\./);
+    assert.match(await text(page, '#map'), /reconnecting.*out of reach.*Orders\s+not known/s);
+    await page.locator('#kill-button').press('Enter');
+    assert.match(await text(page, '#kill-note'), /nobody to kill/);
     await page.context().setOffline(false);
     await waitForState(page, 'connected');
     assert(await page.locator('#offline').isHidden());
+    await page.waitForFunction(() => /Orders\s+up/.test(document.getElementById('map').innerText));
+    assert.equal(await number(page, '#hub-restarts'), restarts);
     await outage(page).waitFor();
     assert.match(await outage(page).innerText(), /0 lost, 0 duplicated/);
+  });
+
+  test('shows who answers, and gets a trace shown where somebody said what shows them', async () => {
+    const page = await demo.openAs(null);
+    await page.context().route('**/demo/setup.js', (route) => route.fulfill({
+      contentType: 'text/javascript', body: "export const setup = { trace_url: 'http://127.0.0.1:9/trace/{trace}' };",
+    }));
+    await page.reload();
+    await comeIn(page, 'Ann');
+    await page.waitForFunction(() => /Demo\s+up/.test(document.getElementById('map').innerText));
+    assert.match(await text(page, '#map'), new RegExp(['This page', 'connected', 'JSON', 'Hub', 'worker \\d of 2 serves you',
+      '\\d+ connections?', 'Redis', 'carries events', '\\d+ a second', 'Users', 'up', 'Orders', 'up', 'Payments', 'up',
+      'Demo', 'up'].join('\\s+(?:.*?\\s+)?')));
+    assert.equal(await page.locator('#map .part:not([data-tone="good"])').count(), 0);
+    await buy(page, 'Decaf, 500 g');
+    await stateOfNewest(page, 'confirmed');
+    const link = newest(page).locator('.order-trace a');
+    assert.equal(await link.getAttribute('href'), `http://127.0.0.1:9/trace/${await link.innerText()}`);
+    assert.match(await link.innerText(), /^[0-9a-f]{32}$/);
+    assert.deepEqual(await violations(page), []);
+  });
+
+  // Headless browsers hide no page: what the page is told and that it gets no frames is imitated.
+  test('draws nothing while it is hidden, counts on, and shows all of it when it is seen again', async () => {
+    const page = await demo.open();
+    const seen = { publications: 0 };
+    page.on('websocket', (socket) => {
+      socket.on('framereceived', ({ payload }) => { seen.publications += String(payload).split('"pub"').length - 1; });
+    });
+    await page.addInitScript(() => {
+      const frame = requestAnimationFrame.bind(globalThis);
+      const { send } = WebSocket.prototype;
+      globalThis.asked = { true: 0, false: 0 }; // of the worker, when hidden and when not
+      WebSocket.prototype.send = function count(data) {
+        if (String(data).includes('hub.v1.info')) globalThis.asked[isHidden] += 1;
+        return send.call(this, data);
+      };
+      let isHidden = false;
+      let waiting = [];
+      Object.defineProperty(document, 'hidden', { get: () => isHidden });
+      Object.defineProperty(document, 'visibilityState', { get: () => (isHidden ? 'hidden' : 'visible') });
+      globalThis.requestAnimationFrame = (step) => (isHidden ? waiting.push(step) : frame(step));
+      globalThis.hide = (value) => {
+        isHidden = value;
+        document.dispatchEvent(new Event('visibilitychange'));
+        if (!isHidden) waiting.splice(0).forEach((step) => frame(step));
+        waiting = [];
+      };
+    });
+    await page.reload();
+    await waitForState(page, 'connected');
+    await page.locator('#counters-list').waitFor();
+    const figures = () => page.evaluate(() => ['ledger-received', 'ledger-published', 'hub-total', 'p50', 'frames-in',
+      'map'].map((id) => document.getElementById(id).textContent));
+    await page.evaluate(() => globalThis.hide(true));
+    const [before, publications] = [await figures(), seen.publications];
+    const received = await number(page, '#ledger-received');
+    await waitFor('much that is published', () => seen.publications > publications + 100, PATIENT);
+    assert.deepEqual(await figures(), before);
+    const asked = () => page.evaluate(() => globalThis.asked);
+    assert.equal((await asked()).true, 0);
+    const info = (await asked()).false;
+    await page.evaluate(() => globalThis.hide(false));
+    await page.waitForFunction((old) => Number(document.getElementById('ledger-received').textContent.replaceAll(',', '')) >=
+      old + 95, received);
+    await waitFor('the worker to be asked', async () => (await asked()).false > info, { timeout: 2000 });
+    assert.equal(await number(page, '#ledger-gaps'), 0);
+    assert.equal(await number(page, '#ledger-duplicates'), 0);
+    assert.deepEqual(page.problems, []);
   });
 
   test('takes 5,000 messages a second for 20 seconds, counts each and stays alive', async (t) => {

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
+import { inSeconds, makeToken } from '../support/harness.mjs';
 import { screenshot, sidewaysScroll, text, useBrowser, violations, waitForState, waitForText }
   from './support.mjs';
 
@@ -14,6 +15,12 @@ const TICKER = 'market:ticker';
 const sale = (name, minor) => JSON.stringify({
   product: 'p', name, amount_minor: minor, currency: 'EUR', at: '2026-01-31T12:00:00.000Z',
 });
+// Ann, as a page finds her in its storage after a reload.
+const annWith = (access) => ({
+  person: { id: 'ann', name: 'Ann' }, access, refresh: 'refresh-1', expires: Date.now() + 3600000,
+});
+const annsToken = () => makeToken({ sub: 'ann', info: { name: 'Ann' }, exp: inSeconds(3600) });
+const answer = (status, body) => (route) => route.fulfill({ status, json: body });
 const rows = (page) => page.locator('#ticker li').allInnerTexts();
 
 describe('the page', () => {
@@ -113,6 +120,25 @@ describe('the page', () => {
     assert.deepEqual(page.problems, []);
   });
 
+  test('shows a frame as it was on the wire, whatever the SDK makes of it', async () => {
+    const hub = await context.startHub({
+      channel: {
+        namespaces: [{
+          name: 'demo', presence: true, allow_subscribe_for_client: true, allow_presence_for_subscriber: true,
+        }],
+      },
+    });
+    const page = await context.openWith(hub, annWith(annsToken()));
+    await waitForState(page, 'connected');
+    const frame = page.locator('.frame', { hasText: 'reply: presence demo:lobby' });
+    await frame.click();
+    const size = await frame.locator('.frame-size').innerText();
+    assert.equal(await page.locator('.size[data-current="true"] .size-value').innerText(), size);
+    const shown = await text(page, '#frame-json');
+    assert.match(shown, /"conn_info"/);
+    assert.doesNotMatch(shown, /connInfo/);
+  });
+
   test('says what is not there: services, products, load, a ledger', async () => {
     const hub = await context.startHub();
     const page = await context.openConnected(hub);
@@ -144,6 +170,86 @@ describe('the page', () => {
     await other.locator('#ticker-problem:visible').waitFor();
     assert.match(await text(other, '#ticker-problem'), /unknown channel \(code 102\)/);
     assert.deepEqual(await violations(other), []);
+  });
+
+  test('says that its token is refused, and goes on with a new one', async () => {
+    const hub = await context.startHub();
+    const page = await context.openWith(hub, annWith('no.such.token'));
+    await waitForState(page, 'disconnected');
+    assert.match(await text(page, '#lost-why'),
+      /^The hub ended this connection: invalid token, code 3500\. The token was refused\. Connect again with a new one, or log out\.$/);
+    assert(await page.getByRole('button', { name: 'Log out' }).isVisible());
+    assert.match(await text(page, '#map'), /This page\s+disconnected\s+.*Hub\s+out of reach/s);
+    await screenshot(page, 'token-refused');
+    assert.deepEqual(await violations(page), []);
+    await page.route('**/auth/refresh', answer(200, {
+      user: { id: 'ann', name: 'Ann' }, access_token: annsToken(), refresh_token: 'refresh-2', expires_in: 3600,
+    }));
+    await page.getByRole('button', { name: 'Connect again' }).click();
+    await waitForState(page, 'connected');
+    assert(await page.locator('#lost').isHidden());
+    assert.equal(await text(page, '#me-name'), 'Ann');
+  });
+
+  for (const way of ['Connect again', 'Log out']) {
+    test(`goes on as a guest when its session has ended: ${way}`, async () => {
+      const hub = await context.startHub();
+      const page = await context.openWith(hub, annWith('no.such.token'));
+      await waitForState(page, 'disconnected');
+      await page.route('**/auth/*', answer(401, { code: 401, message: 'the refresh token is not good' }));
+      await page.getByRole('button', { name: way }).click();
+      await waitForState(page, 'connected');
+      assert(await page.locator('#lost').isHidden());
+      assert(await page.locator('#me').isHidden());
+      assert.equal(await page.locator('#login-problem:visible').count(), way === 'Log out' ? 0 : 1);
+      if (way !== 'Log out') assert.equal(await text(page, '#login-problem'), 'Your session has ended.');
+    });
+  }
+
+  const FAILURES = {
+    'when the address or password is wrong': [answer(401, { code: 401, message: 'wrong' }), 'That address or password is wrong.'],
+    'when there were too many attempts': [answer(429, { code: 429, message: 'slow down' }), 'Too many attempts. Wait a moment.'],
+    'when the user service is away': [answer(503, { code: 1503, message: 'service unavailable' }), 'The user service is away. Try again in a moment.'],
+    'when it does not answer': [answer(504, { code: 1504, message: 'timeout' }), 'The user service did not answer in time.'],
+    'when a proxy answers instead': [(route) => route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad Gateway' }),
+      'The hub answered 502.'],
+    'when there is no network': [(route) => route.abort(), 'The hub cannot be reached.'],
+    'with words that it did not foresee': [answer(400, { code: 107, message: 'email: at most 254 bytes' }), 'email: at most 254 bytes'],
+  };
+  test('tells why a log-in failed, and the next one works', async () => {
+    const hub = await context.startHub();
+    const page = await context.openConnected(hub);
+    for (const [what, [respond, words]] of Object.entries(FAILURES)) {
+      await page.route('**/auth/login', respond);
+      await page.getByRole('button', { name: 'As Ann' }).click();
+      await page.getByRole('alert').filter({ hasText: words }).waitFor();
+      assert.equal(await page.locator('button[aria-busy]').count(), 0, what);
+      assert(await page.locator('#me').isHidden(), what);
+      await page.unroute('**/auth/login');
+    }
+    assert.deepEqual(await violations(page), []);
+    await page.route('**/auth/login', answer(200, {
+      user: { id: 'ann', name: 'Ann' }, access_token: annsToken(), refresh_token: 'refresh-1', expires_in: 3600,
+    }));
+    await page.getByRole('button', { name: 'As Ann' }).click();
+    await page.locator('#me').waitFor();
+    await waitForState(page, 'connected');
+    assert(await page.locator('#login-problem').isHidden());
+  });
+
+  test('tells why an account is not made, and keeps what was typed', async () => {
+    const hub = await context.startHub();
+    const page = await context.openConnected(hub);
+    await page.route('**/auth/register', answer(409, { code: 409, message: 'there is one' }));
+    await page.getByText('Use an account of your own').click();
+    await page.getByRole('radio', { name: 'Register' }).check();
+    await page.getByLabel('Name').fill('Cleo');
+    await page.getByLabel('E-mail').fill('cleo@example.com');
+    await page.getByLabel('Password').fill('a long password');
+    await page.getByRole('button', { name: 'Create the account' }).click();
+    await page.getByText('There is an account with that address already: log in instead.').waitFor();
+    assert.equal(await page.getByLabel('E-mail').inputValue(), 'cleo@example.com');
+    assert.equal(await page.getByLabel('Password').inputValue(), 'a long password');
   });
 
   for (const name of ['centrifuge.js', 'uplot.js', 'msgpack.js']) {
@@ -205,6 +311,13 @@ describe('the page', () => {
   test('fits into 320 pixels when there is nothing to show', async () => {
     const hub = await context.startHub();
     const page = await context.openConnected(hub, { viewport: { width: 320, height: 640 } });
+    assert.equal(await sidewaysScroll(page), 0);
+  });
+
+  test('fits into 320 pixels when it is refused', async () => {
+    const hub = await context.startHub({ client: { allow_anonymous_connect_without_token: false } });
+    const page = await context.open(hub, { viewport: { width: 320, height: 640 } });
+    await waitForState(page, 'disconnected');
     assert.equal(await sidewaysScroll(page), 0);
   });
 });

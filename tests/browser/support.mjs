@@ -76,6 +76,14 @@ export function useBrowser() {
     return hub;
   };
   context.open = (hub, options) => context.openAt(hub.url, options);
+  // With a session that the page finds in its storage.
+  context.openWith = async (hub, session) => {
+    const page = await context.open(hub);
+    await page.evaluate((value) => addEventListener('pagehide', () =>
+      sessionStorage.setItem('wirehub-session', JSON.stringify(value))), session);
+    await page.reload();
+    return page;
+  };
   // Connected, and subscribed at Redis too.
   context.openConnected = async (hub, options) => {
     const page = await context.open(hub, options);
@@ -146,7 +154,7 @@ export async function comeIn(page, name) {
 }
 
 // The page as ./dev up makes it, by the same function.
-function demoFiles(directory, redisPort) {
+export function demoFiles(directory, redisPort) {
   execFileSync('sh', ['-c', '. tools/common.sh; demo_files "$@"', 'sh', directory,
     String(redisPort)], { cwd: ROOT });
 }
