@@ -67,6 +67,7 @@ static void on_publication(struct wh_sub *sub, const struct wh_publication *p, v
     (void)sub;
     (void)user;
     printf("%.*s\\n", (int)p->data.len, (const char *)p->data.ptr);
+    fflush(stdout); /* in a pipe, too */
 }
 
 int main(void)
