@@ -10,8 +10,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -197,6 +199,23 @@ enum wh_err http_files_load(const char *dir, struct http_files **out_files)
     }
     *out_files = files;
     return WH_OK;
+}
+
+enum wh_err http_files_installed_dir(struct wh_buf *out_dir)
+{
+    char program[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    if (len <= 0)
+        return WH_EIO;
+    program[len] = '\0';
+    for (int up = 0; up < 2; up++) { /* from <prefix>/bin/wirehub to <prefix> */
+        char *slash = strrchr(program, '/');
+        if (slash == NULL)
+            return WH_EIO;
+        *slash = '\0';
+    }
+    wh_buf_printf(out_dir, "%s/share/wirehub/demo", program);
+    return wh_buf_error(out_dir);
 }
 
 void http_files_free(struct http_files *files)

@@ -35,6 +35,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libwebsockets.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -681,13 +682,22 @@ static enum wh_err load_demo(struct server *server, struct wh_buf *out_problem)
     const struct config *config = server->node->config;
     if (!config->demo.enabled)
         return WH_OK;
-    if (config->demo.dir == NULL || config->demo.dir[0] == '\0') {
-        wh_buf_append_str(out_problem, "demo.enabled needs demo.dir, the folder of the page");
-        return WH_EINVAL;
-    }
-    enum wh_err err = http_files_load(config->demo.dir, &server->http.files);
+    bool is_named = config->demo.dir && config->demo.dir[0] != '\0';
+    struct wh_buf dir;
+    wh_buf_init(&dir, PATH_MAX + PATH_MAX);
+    enum wh_err err = WH_OK;
+    if (is_named)
+        wh_buf_append_str(&dir, config->demo.dir);
+    else
+        err = http_files_installed_dir(&dir);
+    if (err == WH_OK)
+        err = wh_buf_error(&dir);
+    if (err == WH_OK)
+        err = http_files_load(wh_buf_cstr(&dir), &server->http.files);
     if (err)
-        wh_buf_printf(out_problem, "demo.dir: %s: %s", config->demo.dir, wh_err_text(err));
+        wh_buf_printf(out_problem, "demo.dir: %s: %s%s", wh_buf_cstr(&dir), wh_err_text(err),
+                      is_named ? "" : "; no page is installed there: name its folder");
+    wh_buf_deinit(&dir);
     return err ? WH_EINVAL : WH_OK;
 }
 
