@@ -45,14 +45,15 @@ export function showLedger(connection, { onPublication }) {
   let awayMs = null;
   let isCatchingUp = false;
 
-  const draw = framed(() => {
+  function drawNow() {
     for (const name of ['published', 'received', 'duplicates']) setText(byId(`ledger-${name}`), count(ledger[name]));
     setText(byId('ledger-gaps'), count(ledger.gaps + ledger.unrecoverable));
     const { tone, text } = verdict(ledger, connection.state.name === 'connected');
     byId('ledger').dataset.tone = tone;
     setText(byId('ledger-verdict'), text);
     byId('ledger-verdict').hidden = !problem.hidden; // one of them is enough
-  }, READABLE_MS);
+  }
+  const draw = framed(drawNow, READABLE_MS);
 
   function report(outcome) {
     const text = outageText(outcome);
@@ -63,6 +64,7 @@ export function showLedger(connection, { onPublication }) {
         awayMs !== null && `${milliseconds(awayMs)} away`].filter(Boolean).join(', '))));
     while (outages.children.length > OUTAGES_SHOWN) outages.lastChild.remove();
     outages.hidden = false;
+    drawNow(); // what the line says is in the figures
     awayMs = null;
   }
 
