@@ -288,7 +288,11 @@ void service_hold(struct service *service, struct service_holder *holder)
 void service_release(struct service *service, struct service_holder *holder)
 {
     wh_list_remove(&holder->link);
-    if (service->is_closing && service->loop != WH_LOOP_NONE && wh_list_is_empty(&service->holders))
+    if (!service->is_closing || !wh_list_is_empty(&service->holders))
+        return;
+    if (service->loop == WH_LOOP_NONE)
+        lws_cancel_service(service->context); /* the pass that waits in service_free */
+    else
         schedule(service, &service->reaper, on_last_holder, 0);
 }
 
