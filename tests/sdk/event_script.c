@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOKENS_MAX = 32, NAME_MAX_BYTES = 64 };
+enum { TOKENS_MAX = 32, NAME_MAX_BYTES = 64, EPOCH_MAX_BYTES = 256 };
 
 /* What a get_token answers: in turn, the last one for ever. */
 struct tokens {
@@ -26,6 +26,7 @@ struct entry {
     char name[NAME_MAX_BYTES];
     struct wh_client *client;
     struct tokens tokens;
+    bool tells_positions;
 };
 
 struct asked { /* a call, or a subscription's callback */
@@ -33,6 +34,7 @@ struct asked { /* a call, or a subscription's callback */
     char name[NAME_MAX_BYTES]; /* reply: what was done */
     char as[NAME_MAX_BYTES];
     struct tokens tokens;
+    uint32_t leave_every, publications; /* 0 = never */
 };
 
 static struct script_loop *loop;
@@ -88,7 +90,20 @@ static void print_transition(const struct entry *entry,
     print(line);
 }
 
+/* What the program would store at this moment: null while there is nothing. */
+static void set_stored_position(json_t *line, struct wh_sub *sub)
+{
+    uint64_t offset;
+    char epoch[EPOCH_MAX_BYTES];
+    json_t *stored = json_null();
+    if (wh_sub_position(sub, &offset, epoch, sizeof epoch) == WH_OK)
+        stored = json_pack("[sI]", epoch, (json_int_t)offset);
+    json_object_set_new(line, "stored", stored);
+}
+
+/* `sub`: NULL for one that the server made. */
 static void print_subscribed(const struct entry *entry,
+                             struct wh_sub *sub,
                              const char *name,
                              const struct wh_subscribed *subscribed)
 {
@@ -100,6 +115,11 @@ static void print_subscribed(const struct entry *entry,
     json_object_set_new(line, "recovered", json_boolean(subscribed->recovered));
     if (subscribed->recoverable || subscribed->positioned)
         json_object_set_new(line, "offset", json_integer((json_int_t)subscribed->position.offset));
+    if (entry->tells_positions) {
+        json_object_set_new(line, "epoch", json_string(subscribed->position.epoch));
+        if (sub)
+            set_stored_position(line, sub);
+    }
     set_data(line, &subscribed->data);
     print(line);
 }
@@ -119,6 +139,7 @@ static void set_publication(json_t *line, const struct wh_publication *pub)
 }
 
 static void print_publication(const struct entry *entry,
+                              struct wh_sub *sub,
                               const char *name,
                               const struct wh_publication *pub)
 {
@@ -126,6 +147,8 @@ static void print_publication(const struct entry *entry,
     json_object_set_new(line, "channel", json_string(pub->channel));
     if (pub->info)
         json_object_set_new(line, "user", json_string(pub->info->user));
+    if (entry->tells_positions && sub)
+        set_stored_position(line, sub);
     set_publication(line, pub);
     print(line);
 }
@@ -219,7 +242,7 @@ static void on_server_subscribed(struct wh_client *client,
                                  void *user)
 {
     (void)client;
-    print_subscribed(user, "server_subscribed", s);
+    print_subscribed(user, NULL, "server_subscribed", s);
 }
 
 static void on_server_subscribing(struct wh_client *client, const char *channel, void *user)
@@ -243,7 +266,7 @@ static void on_server_publication(struct wh_client *client,
                                   void *user)
 {
     (void)client;
-    print_publication(user, "server_publication", pub);
+    print_publication(user, NULL, "server_publication", pub);
 }
 
 static void on_server_join(struct wh_client *client,
@@ -275,9 +298,8 @@ static void on_subscribing(struct wh_sub *sub, const struct wh_transition *why, 
 
 static void on_subscribed(struct wh_sub *sub, const struct wh_subscribed *subscribed, void *user)
 {
-    (void)sub;
     struct asked *asked = user;
-    print_subscribed(asked->entry, "subscribed", subscribed);
+    print_subscribed(asked->entry, sub, "subscribed", subscribed);
 }
 
 static void on_unsubscribed(struct wh_sub *sub, const struct wh_transition *why, void *user)
@@ -288,9 +310,12 @@ static void on_unsubscribed(struct wh_sub *sub, const struct wh_transition *why,
 
 static void on_publication(struct wh_sub *sub, const struct wh_publication *pub, void *user)
 {
-    (void)sub;
     struct asked *asked = user;
-    print_publication(asked->entry, "publication", pub);
+    print_publication(asked->entry, sub, "publication", pub);
+    if (asked->leave_every > 0 && ++asked->publications % asked->leave_every == 0) {
+        wh_sub_unsubscribe(sub);
+        wh_sub_subscribe(sub);
+    }
 }
 
 static void on_join(struct wh_sub *sub, const struct wh_client_info *info, void *user)
@@ -472,6 +497,7 @@ static bool make_client(const json_t *command)
         return false;
     snprintf(entry->name, sizeof entry->name, "%s", text_of(command, "client"));
     entry->tokens.answers = json_incref(json_object_get(command, "tokens"));
+    entry->tells_positions = is_true(command, "positions");
     const struct wh_client_events events = {
         WH_CLIENT_EVENTS_INIT,
         .connecting = on_connecting,
@@ -541,6 +567,8 @@ static bool make_subscription(struct entry *entry, const json_t *command)
     options.recoverable = is_true(command, "recoverable");
     options.positioned = is_true(command, "positioned");
     options.join_leave = is_true(command, "join_leave");
+    options.delta = is_true(command, "delta");
+    asked->leave_every = number_of(command, "leave_every");
     options.min_resubscribe_ms = number_of(command, "min_resubscribe_ms");
     options.max_resubscribe_ms = number_of(command, "max_resubscribe_ms");
     if (since) {

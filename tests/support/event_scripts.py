@@ -72,8 +72,14 @@ class Program:
 
     def _read(self):
         for line in self.process.stdout:
-            self.arrived.put(json.loads(line))
+            event = json.loads(line)
+            if not self.keep(event):
+                self.arrived.put(event)
         self.arrived.put(None)
+
+    def keep(self, line):
+        """Whether a subclass takes this line for itself, as soon as it comes."""
+        return False
 
     def _read_errors(self):
         self.errors += self.process.stderr.readlines()

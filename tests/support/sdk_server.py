@@ -204,12 +204,13 @@ class SdkServer:
 
 
 class HubServer(SdkServer):
-    """`config` is merged over CONFIG.  Its methods are served by a service on the same Redis."""
+    """`config` is merged over CONFIG.  Its methods are served by a service on the same Redis, unless
+    `with_methods` is false: the service does not live through a restart of Redis."""
 
     name = "hub"
     encodings = ("json", "protobuf", "msgpack")
 
-    def __init__(self, redis, config=None):
+    def __init__(self, redis, config=None, with_methods=True):
         self.redis = redis
         own = {"workers": 1, "drain": {"spread": "0ms"}, "log": {"level": "info", "format": "json"},
                "rpc": {"timeout": "15s"}}
@@ -219,9 +220,11 @@ class HubServer(SdkServer):
         self.port = 0
         try:
             self._start()
-            self.service = RpcService(redis, SERVICE, {name: _handler(name) for name in METHODS},
-                                      threads=8).start()
-            self._wait_methods()
+            if with_methods:
+                self.service = RpcService(redis, SERVICE,
+                                          {name: _handler(name) for name in METHODS},
+                                          threads=8).start()
+                self._wait_methods()
         except BaseException:
             self.close()
             raise
@@ -261,7 +264,8 @@ class HubServer(SdkServer):
     def restart(self):
         self.kill()
         self._start()
-        self._wait_methods()
+        if self.service is not None:
+            self._wait_methods()
 
     def check_alive(self):
         assert self.hub is not None and self.hub.process.poll() is None, "the hub ended"

@@ -34,6 +34,14 @@ from support.sdk_server import HubServer
 SERVERS = {"hub": HubServer, "centrifugo": CentrifugoServer}
 
 
+def lose_stream(redis, channel):
+    """Keys of either server that keep a stream: …stream…CHANNEL and …meta…CHANNEL."""
+    keys = redis.cli("KEYS", f"*:{channel}").split() + redis.cli("KEYS", f"*.{channel}").split()
+    lost = [key for key in keys if b"stream" in key or b"meta" in key]
+    assert lost, f"nothing of {channel} in Redis"
+    redis.cli("DEL", *lost)
+
+
 class World:
     """`kind`: of SERVERS.  centrifugo.Unavailable when there is none."""
 
@@ -69,12 +77,7 @@ class World:
         {"kill": self.server.kill, "restart": self.server.restart}[verb]()
 
     def _lose(self, channel):
-        """Keys of either server that keep a stream: …stream…CHANNEL and …meta…CHANNEL."""
-        keys = self.redis.cli("KEYS", f"*:{channel}").split() + \
-            self.redis.cli("KEYS", f"*.{channel}").split()
-        lost = [key for key in keys if b"stream" in key or b"meta" in key]
-        assert lost, f"nothing of {channel} in Redis"
-        self.redis.cli("DEL", *lost)
+        lose_stream(self.redis, channel)
 
     def _token(self, claims):
         claims = dict(claims)
