@@ -16,6 +16,9 @@
 //   {"do":"subscription","channel":C,"token":T,"tokens":[…],"recoverable":B,"positioned":B,
 //    "join_leave":B,"since":{"offset":N,"epoch":E},"data":D,"min_resubscribe_ms":N,
 //    "max_resubscribe_ms":N}                           makes a subscription, does not subscribe it
+//                     (event_script.c knows more, for support/recovery_run.py: "delta":B; "leave_every":N,
+//                     every Nth publication's callback unsubscribes and subscribes, "linger_ms":N in it;
+//                     and for a client "positions":B, which adds epochs and wh_sub_position, "stored")
 //   {"do":"subscribe","channel":C} {"do":"unsubscribe","channel":C}
 //   {"do":"remove","channel":C}                        frees a subscription that is unsubscribed
 //   {"do":"publish","channel":C,"data":D} {"do":"rpc","method":M,"data":D} {"do":"send","data":D}

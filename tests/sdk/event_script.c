@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TOKENS_MAX = 32, NAME_MAX_BYTES = 64, EPOCH_MAX_BYTES = 256 };
 
@@ -34,7 +35,7 @@ struct asked { /* a call, or a subscription's callback */
     char name[NAME_MAX_BYTES]; /* reply: what was done */
     char as[NAME_MAX_BYTES];
     struct tokens tokens;
-    uint32_t leave_every, publications; /* 0 = never */
+    uint32_t leave_every, linger_ms, publications; /* 0 = never */
 };
 
 static struct script_loop *loop;
@@ -315,6 +316,7 @@ static void on_publication(struct wh_sub *sub, const struct wh_publication *pub,
     if (asked->leave_every > 0 && ++asked->publications % asked->leave_every == 0) {
         wh_sub_unsubscribe(sub);
         wh_sub_subscribe(sub);
+        usleep(1000 * asked->linger_ms); /* the reply may come while this callback runs */
     }
 }
 
@@ -569,6 +571,7 @@ static bool make_subscription(struct entry *entry, const json_t *command)
     options.join_leave = is_true(command, "join_leave");
     options.delta = is_true(command, "delta");
     asked->leave_every = number_of(command, "leave_every");
+    asked->linger_ms = number_of(command, "linger_ms");
     options.min_resubscribe_ms = number_of(command, "min_resubscribe_ms");
     options.max_resubscribe_ms = number_of(command, "max_resubscribe_ms");
     if (since) {

@@ -45,7 +45,8 @@ OWN = Channel("long:own", LONG), Channel("short:own", SHORT), Channel("patched:o
     Channel("long:leaving", LONG)
 MADE_BY_SERVER = Channel("long:made", LONG), Channel("short:made", SHORT)
 CHANNELS = OWN + MADE_BY_SERVER
-LEAVE_EVERY = 13  # publications of long:leaving, in the callback of which a client leaves and comes
+LEAVE_EVERY = 13  # publications of long:leaving, in the callback of which a client leaves and comes …
+LINGER_MS = 10  # … and works on for a while
 
 KEPT = {**ANYBODY, "history_ttl": "3000s", "force_recovery": True}
 CONFIG = {
@@ -119,7 +120,7 @@ class Group:
                 "do": "subscription", "client": name, "channel": channel.name,
                 "recoverable": True, "delta": channel.name.startswith("patched"),
                 "leave_every": LEAVE_EVERY if channel.name.endswith("leaving") else 0,
-                "min_resubscribe_ms": 20, "max_resubscribe_ms": 200})
+                "linger_ms": LINGER_MS, "min_resubscribe_ms": 20, "max_resubscribe_ms": 200})
             self.tell("subscribe", name, channel.name)
         self.tell("connect", name)
 
