@@ -225,6 +225,14 @@ static bool deliver_ready(struct wh_runtime *runtime)
     return did_something;
 }
 
+static bool has_work(struct wh_runtime *runtime)
+{
+    pthread_mutex_lock(&runtime->lock);
+    bool waits = !wh_list_is_empty(&runtime->ready) || !wh_list_is_empty(&runtime->io);
+    pthread_mutex_unlock(&runtime->lock);
+    return waits;
+}
+
 /* ---- time ------------------------------------------------------------------------------------ */
 
 static void arm(struct wh_runtime *runtime, uint64_t now_ms)
@@ -428,7 +436,10 @@ static void on_wake_loop(void *user)
     take_ownership(runtime);
     atomic_fetch_add_explicit(&runtime->refs, 1, memory_order_relaxed);
     turn(runtime);
-    (void)deliver_ready(runtime);
+    /* Those that got new events meanwhile stand in the list again, behind others: nobody woke for
+     * them.  They have their turn after the loop's other work. */
+    if (deliver_ready(runtime) && has_work(runtime))
+        service_wake(runtime->service);
     runtime_release(runtime);
 }
 
@@ -646,14 +657,6 @@ void wh_runtime_close(struct wh_runtime *runtime, void (*done)(void *user), void
 }
 
 /* ---- the pumped loop ------------------------------------------------------------------------- */
-
-static bool has_work(struct wh_runtime *runtime)
-{
-    pthread_mutex_lock(&runtime->lock);
-    bool waits = !wh_list_is_empty(&runtime->ready) || !wh_list_is_empty(&runtime->io);
-    pthread_mutex_unlock(&runtime->lock);
-    return waits;
-}
 
 void runtime_pump(struct wh_runtime *runtime, uint32_t max_wait_ms)
 {

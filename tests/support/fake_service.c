@@ -30,6 +30,7 @@ struct service {
 static _Atomic bool is_stalled;
 static _Atomic uint32_t push_count = 1;
 static _Atomic int alive;
+static struct service *last; /* for fake_service_turn */
 
 void fake_service_stall(bool stalled)
 {
@@ -62,7 +63,7 @@ enum wh_err service_new(const struct service_options *options,
     pthread_condattr_destroy(&attributes);
     wh_list_init(&service->transports);
     atomic_fetch_add(&alive, 1);
-    *out_service = service;
+    *out_service = last = service;
     return WH_OK;
 }
 
@@ -233,6 +234,20 @@ void service_run(struct service *service, uint32_t max_wait_ms)
     WH_LIST_EACH(node, &service->transports)
     serve(WH_CONTAINER_OF(node, struct transport, link));
     service->options.on_wake(service->options.user);
+}
+
+bool fake_service_turn(void)
+{
+    bool has_done = has_work(last);
+    WH_LIST_EACH(node, &last->transports)
+    serve(WH_CONTAINER_OF(node, struct transport, link));
+    pthread_mutex_lock(&last->lock);
+    bool is_woken = last->is_woken;
+    last->is_woken = false;
+    pthread_mutex_unlock(&last->lock);
+    if (is_woken)
+        last->options.on_wake(last->options.user);
+    return has_done || is_woken;
 }
 
 /* ---- transport ------------------------------------------------------------------------------- */

@@ -17,6 +17,10 @@ void fake_service_stall(bool is_stalled);
 /* So many pushes follow each subscribe; 1 at the start. */
 void fake_service_pushes(uint32_t count);
 
+/* One turn of a foreign loop, for the service that was made last and has loop WH_LOOP_UV: what has
+ * come is received, and who asked to be woken is.  false = the loop would wait. */
+bool fake_service_turn(void);
+
 /* Transports and services that live. */
 int fake_service_alive(void);
 

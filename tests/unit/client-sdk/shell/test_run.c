@@ -407,6 +407,49 @@ static void events_come_in_order_and_all_of_them(void **state)
     assert_int_equal(atomic_load(&run.publications), 5000);
 }
 
+static void do_leave_and_come_back(struct run *run)
+{
+    CLAIM(wh_sub_unsubscribe(run->sub) == WH_OK && wh_sub_subscribe(run->sub) == WH_OK);
+}
+
+static void on_runtime_closed(void *user)
+{
+    *(bool *)user = true;
+}
+
+/* What their callbacks cause comes back behind those who are still waiting for their turn. */
+static void clients_of_a_foreign_loop_that_come_back_in_callbacks_are_not_forgotten(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 3 };
+    struct run runs[CLIENTS];
+    struct wh_runtime_options options = WH_RUNTIME_OPTIONS_INIT;
+    int loop = 0; /* only its address is wanted */
+    options.mode = WH_MODE_LOOP;
+    options.loop = WH_LOOP_UV;
+    options.foreign = &loop;
+    struct wh_runtime *runtime = NULL;
+    assert_int_equal(wh_runtime_new(&options, &runtime, NULL), WH_OK);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        runs[i] =
+            (struct run){.mode = WH_MODE_LOOP, .in = "publication", .act = do_leave_and_come_back};
+        make(&runs[i], runtime);
+        assert_int_equal(wh_sub_subscribe(runs[i].sub), WH_OK);
+        assert_int_equal(wh_client_connect(runs[i].client), WH_OK);
+    }
+    while (fake_service_turn())
+        continue;
+    for (size_t i = 0; i < CLIENTS; i++) { /* one for each time that it subscribed */
+        assert_int_equal(atomic_load(&runs[i].publications), 2);
+        wh_client_free(runs[i].client);
+    }
+    bool is_closed = false;
+    wh_runtime_close(runtime, on_runtime_closed, &is_closed);
+    while (!is_closed)
+        assert_true(fake_service_turn());
+    assert_int_equal(fake_service_alive(), 0);
+}
+
 static void a_forked_child_is_told_so(void **state)
 {
     (void)state;
@@ -454,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_stalled_peer_does_not_hold_up_free),
         cmocka_unit_test(events_come_in_order_and_all_of_them),
         cmocka_unit_test(a_pumped_loop_has_no_threads),
+        cmocka_unit_test(clients_of_a_foreign_loop_that_come_back_in_callbacks_are_not_forgotten),
         cmocka_unit_test(a_forked_child_is_told_so),
         cmocka_unit_test(any_function_may_be_called_in_any_callback_threaded),
         cmocka_unit_test(any_function_may_be_called_in_any_callback_dispatch),
