@@ -33,7 +33,7 @@ packages() {
     tests) echo libcmocka-dev libjansson-dev python3 python3-venv python3-pytest python3-pytest-xdist python3-msgpack \
         python3-redis python3-jsonschema openssl \
         g++ abigail-tools libglib2.0-dev libevent-dev libev-dev libwebsockets-evlib-glib \
-        libwebsockets-evlib-ev mandoc valgrind ;;
+        libwebsockets-evlib-ev mandoc valgrind zsh ;;
     bench) echo nats-server libnats-dev ;;
     browser) echo chromium ;;
     fuzz) echo clang libclang-rt-dev ;;

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from support import zsh
 from support.client import JsonClient
 from support.hub import HMAC_SECRET, ROOT
 from support.wh import ERROR, OK, UNAUTHORIZED, USAGE, Wh
@@ -102,19 +103,33 @@ def complete(wh, words):
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("words, offered", [
+COMPLETIONS = pytest.mark.parametrize("words, offered", [
     (["wh", "chec"], ["check-token"]),
     (["wh", "-u", "x", "--json", "hist"], ["history"]),
     (["wh", "sub", "--jo"], ["--join-leave"]),
     (["wh", "sub", "-e", "m"], ["msgpack"]),
+    (["wh", "sub", "news", "--reco"], ["--recover"]),
     (["wh", "context", "a"], ["add"]),
-    (["wh", "svc", ""], ["ls", "info", "stats"]),
+    (["wh", "svc", ""], ["info", "ls", "stats"]),
     (["wh", "help", "gen"], ["gen-token"]),
     (["wh", "gen-token", "--ur"], []),
     (["wh", "sub", "-w", ""], []),
 ], ids=lambda value: "_".join(value) if isinstance(value, list) else None)
+
+
+@COMPLETIONS
 def test_bash_completes(wh, words, offered):
-    assert complete(wh, words) == offered
+    assert sorted(complete(wh, words)) == offered
+
+
+@COMPLETIONS
+def test_zsh_completes(wh, words, offered):
+    assert zsh.complete(wh.run("completion", "zsh").stdout, words) == offered
+
+
+def test_zsh_finds_the_script_in_a_folder_of_functions(wh, tmp_path):
+    (tmp_path / "_wh").write_text(wh.run("completion", "zsh").stdout)
+    assert zsh.complete("", ["wh", "sub", "-e", "m"], functions=tmp_path) == ["msgpack"]
 
 
 def test_bash_completes_files_where_files_are_meant(wh, tmp_path):
