@@ -159,12 +159,17 @@ class Hub:
         return self._port
 
     @property
+    def host(self):
+        address = self.config.get("http_server", {}).get("address", "")
+        return f"[{address}]" if ":" in address else "127.0.0.1"
+
+    @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def ws_url(self):
-        return f"ws://127.0.0.1:{self.port}/connection/websocket"
+        return f"ws://{self.host}:{self.port}/connection/websocket"
 
     def http(self, path, *, method="GET", data=None, headers=None, timeout=5.0):
         """One request; statuses of 400 and above are responses too, not exceptions."""
