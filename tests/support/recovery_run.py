@@ -7,8 +7,8 @@ cuts, stalls, splits and drips, kills the server and Redis, deletes history, and
 and come back.  Then the faults end, everybody has to arrive at the server's last offset, and
 recovery_judge.py reads what each client noted.
 
-    python3 -m support.recovery_run [--server hub|centrifugo] [--seconds S] [--seed X]
-                                    [--modes threaded,dispatch,loop,uv,ev,glib]
+    ./dev chaos sdk [--server hub|centrifugo] [--seconds S] [--seed X]
+                    [--modes threaded,dispatch,loop,uv,ev,glib]
 
 The same seed gives the same faults in the same order to the same processes, not at the same instants.
 """
@@ -76,14 +76,16 @@ class Noting(Program):
 
     def __init__(self, command):
         self.notes = {}  # (client, channel) -> events
+        self.states = {}  # client -> the other events, for the reader of a failure
         super().__init__(command)
 
     def keep(self, line):
         event = line.get("event", "")
         if event.endswith(("publication", "_subscribed")) or event == "subscribed":
             self.notes.setdefault((line["client"], line["channel"]), []).append(line)
-            return True
-        return False
+        elif event:
+            self.states.setdefault(line["client"], []).append(line)
+        return bool(event)
 
 
 class Group:
@@ -460,9 +462,9 @@ class Run:
         for group in self.groups:
             for (name, channel), notes in group.program.notes.items():
                 wait_until(lambda notes=notes, channel=channel: place_of(notes) == tops[channel],
-                           lambda notes=notes, name=name, channel=channel:
+                           lambda notes=notes, name=name, channel=channel, group=group:
                            f"{name} in {channel} is at {place_of(notes)}, not at {tops[channel]}: "
-                           f"{notes[-3:]}", self.check)
+                           f"{notes[-3:]}, {group.program.states[name][-12:]}", self.check)
         for group in self.groups:
             group.end()
         return self.judge(tops)
