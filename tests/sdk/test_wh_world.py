@@ -177,6 +177,32 @@ def test_rpc_prints_the_result_or_the_error(wh):
     assert timed.stdout == "1\n1\n1\n" and "3 calls: p50" in timed.stderr
 
 
+def test_a_method_that_nobody_has_is_an_error(wh):
+    assert wh.run("rpc", "nobody:method", status=ERROR).stderr == \
+        "wh rpc: nobody:method: 104 method not found\n"
+
+
+ONLY_CENTRIFUGO = pytest.mark.parametrize("server_kind", ["centrifugo"], indirect=True,
+                                          scope="session")
+
+
+@ONLY_CENTRIFUGO
+def test_a_server_without_methods_is_told_apart(make_world, tmp_path):
+    world = make_world({"rpc": {"without_namespace": {"proxy_enabled": False}}})
+    wh = Wh(world.server, tmp_path)
+    assert wh.run("rpc", "suite.v1.echo", status=ERROR).stderr == \
+        "wh rpc: suite.v1.echo: 108 not available\n"
+    admin = ("-t", world.server.token("ann", roles=["admin"]))
+    assert "108 not available" in wh.run(*admin, "svc", "ls", status=ERROR).stderr
+
+
+@ONLY_CENTRIFUGO
+def test_without_messagepack_json_is_spoken_and_said(wh, name):
+    done = wh.run("-v", "-e", "msgpack", "stats", f"presence:{name}")
+    assert done.stdout == "0 clients, 0 users\n"
+    assert "encoding_fallback asked=msgpack got=json" in done.stderr
+
+
 # Errors of the server
 
 
