@@ -34,10 +34,12 @@ from support.sdk_world import SERVERS, lose_stream
 
 PROGRAM = os.environ.get("WIREHUB_TEST_EVENT_SCRIPT", str(ROOT / "build/debug/bin/event_script"))
 MODES = ("threaded", "dispatch", "loop")
+ALL_MODES = (*MODES, "uv", "ev", "glib")
 PING_SECONDS = 2
 PING_DELAY_MS = 500
 REACTION_SECONDS = 20.0  # for what a client does within 2 s on a machine of its own
 PUBLISH_SECONDS = 0.004  # leaves the processor to the others
+DISCONNECT_TRIES = 10
 RECONNECT_CODE = 4100  # of the range after which a client comes back
 
 LONG, SHORT = 100000, 20
@@ -286,11 +288,24 @@ class Faults:
     def doubled_close(self, group):
         accepted = group.proxy.accepted
         group.proxy.set(down={"doubled_close": True})
+        self.disconnect(group)
+        yield
+        for _ in range(DISCONNECT_TRIES):
+            if group.proxy.accepted > accepted:
+                break
+            self.disconnect(group)  # they had not come back from the fault before
+        else:
+            raise TimeoutError(f"nobody of {group.mode} came back after a disconnect of the server")
+        group.proxy.heal()
+
+    def disconnect(self, group):
+        """By the server, all of them; until somebody knocks anew, or 2 s."""
+        accepted = group.proxy.accepted
         for name in group.names:
             self.run.disconnect(name)
-        yield
-        group.proxy.wait_accepted(accepted + 1, REACTION_SECONDS)
-        group.proxy.heal()
+        with contextlib.suppress(TimeoutError):
+            group.proxy.wait_accepted(accepted + 1, 2.0)
+        self.run.check()
 
     @contextlib.contextmanager
     def refuse(self, group):
@@ -496,8 +511,8 @@ def main():
     parser.add_argument("--server", choices=SERVERS, default="hub")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2 ** 32))
-    parser.add_argument("--modes", default=",".join(MODES),
-                        help="threaded, dispatch, loop, uv, ev, glib; comma separated")
+    parser.add_argument("--modes", default=",".join(ALL_MODES),
+                        help="comma separated; default: %(default)s")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     try:
