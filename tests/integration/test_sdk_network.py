@@ -1,6 +1,4 @@
-"""libwirehub over the networks that people have: TLS, proxies, both at once, IPv6."""
-
-import socket
+"""libwirehub over the networks that people have: TLS, proxies, both at once."""
 
 import pytest
 
@@ -79,22 +77,3 @@ def test_what_is_larger_than_any_buffer_arrives_over_tls(secure, authority, tmp_
         assert [sub.object()["data"]["n"] for _ in range(40)] == list(range(40))
     refused = wh.run(*ca, "--no-reconnect", "stats", "news", status=CONNECT)
     assert "IP address mismatch" in refused.stderr
-
-
-def has_ipv6():
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
-def test_ipv6_literals_connect(make_hub, tmp_path):
-    hub = make_hub({**CONFIG, "http_server": {"address": "::1"}}, ready=False)
-    hub.wait_log("ready")
-    wh = Wh(None, tmp_path, env={"WIREHUB_URL": f"ws://[::1]:{hub.port}/connection/websocket"})
-    with wh.start("--json", "sub", "-n", "1", "news") as sub:
-        sub.wait_note('"subscribed"')
-        wh.run("pub", "news", "6")
-        assert sub.object()["data"] == 6
