@@ -2,6 +2,8 @@
 
 #include "common/base/buf.h"
 
+#include <strings.h>
+
 #define DEFAULT_PATH "/connection/websocket"
 
 static const struct {
@@ -17,7 +19,7 @@ static void complete_one(struct wh_slice url, struct wh_buf *out)
     struct wh_slice rest = url;
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
         struct wh_slice given = wh_slice_from_str(schemes[i].given);
-        if (wh_slice_starts_with(url, given)) {
+        if (url.len >= given.len && strncasecmp(url.ptr, given.ptr, given.len) == 0) {
             scheme = schemes[i].meant;
             rest = wh_slice_from(url, given.len);
         }

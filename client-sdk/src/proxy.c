@@ -166,13 +166,12 @@ bool proxy_is_bypassed(const char *no_proxy, const char *host, uint16_t port)
 
 /* ---- the proxy itself ---------------------------------------------------------------------- */
 
-static enum wh_err refuse(enum wh_err err, struct wh_error *detail, const char *why)
+static enum wh_err refuse(enum wh_err err,
+                          struct wh_error *detail,
+                          struct wh_slice text,
+                          const char *why)
 {
-    if (detail) {
-        *detail = (struct wh_error){.err = err};
-        (void)snprintf(detail->text, sizeof detail->text, "proxy: %s", why);
-    }
-    return err;
+    return url_refuse(detail, err, "proxy", text, why);
 }
 
 static int hex(char c)
@@ -213,7 +212,8 @@ static enum wh_err take_auth(struct wh_slice text,
 {
     char *auth = decode(text, arena);
     if (!auth)
-        return refuse(WH_EINVAL, detail, "user:password is not %-encoded correctly");
+        return refuse(WH_EINVAL, detail, WH_SLICE_ABSENT,
+                      "user:password is not %-encoded correctly");
     if (!strchr(auth, ':'))
         auth[strlen(auth)] = ':'; /* there was room for it */
     *out_auth = auth;
@@ -226,7 +226,7 @@ static enum wh_err take_scheme(struct wh_slice *text, struct wh_error *detail)
         if (memcmp(text->ptr + i, "://", 3) != 0)
             continue;
         if (i != 4 || strncasecmp(text->ptr, "http", 4) != 0)
-            return refuse(WH_EUNSUPPORTED, detail, "only http:// proxies are supported");
+            return refuse(WH_EUNSUPPORTED, detail, *text, "only http:// proxies are supported");
         *text = wh_slice_from(*text, 7);
         return WH_OK;
     }
@@ -238,6 +238,7 @@ enum wh_err proxy_parse(struct wh_slice text,
                         struct proxy *out,
                         struct wh_error *detail)
 {
+    const struct wh_slice whole = text;
     struct proxy proxy = {.port = 1080};
     enum wh_err err = take_scheme(&text, detail);
     if (err != WH_OK)
@@ -257,10 +258,10 @@ enum wh_err proxy_parse(struct wh_slice text,
     struct wh_slice host;
     const char *why;
     if (!url_parse_authority(text, &host, &proxy.port, &why))
-        return refuse(WH_EINVAL, detail, why);
+        return refuse(WH_EINVAL, detail, whole, why);
     proxy.host = wh_arena_copy(arena, host).ptr;
     if (!proxy.host)
-        return refuse(WH_ENOMEM, detail, wh_err_text(WH_ENOMEM));
+        return refuse(WH_ENOMEM, detail, WH_SLICE_ABSENT, wh_err_text(WH_ENOMEM));
     *out = proxy;
     return WH_OK;
 }

@@ -7,13 +7,15 @@
 #include "client-sdk/src/abi.h"
 #include "client-sdk/src/event.h"
 #include "client-sdk/src/option_row.h"
+#include "client-sdk/src/proxy.h"
+#include "client-sdk/src/url.h"
 #include "common/base/utf8.h"
 #include "common/protocol/copy.h"
 
 #include <stdio.h>
 #include <strings.h>
 
-enum { URL_BYTES_MAX = 4096, HEADER_BYTES_MAX = 8192 };
+enum { HEADER_BYTES_MAX = 8192 };
 
 struct check {
     struct settings *settings;
@@ -109,130 +111,30 @@ static void take_numbers(struct settings *settings, const struct wh_client_optio
 
 /* ---- URLs ------------------------------------------------------------------------------------ */
 
-static enum wh_err bad_url(const struct check *check, struct wh_slice text, const char *why)
-{
-    return option_problem(check->detail, WH_EINVAL, "url: \"%.*s\": %s",
-                          text.len < 120 ? (int)text.len : 120, text.ptr, why);
-}
-
-static bool take_prefix(struct wh_slice *text, const char *prefix)
-{
-    size_t len = strlen(prefix);
-    if (text->len < len || strncasecmp(text->ptr, prefix, len) != 0)
-        return false;
-    *text = wh_slice_from(*text, len);
-    return true;
-}
-
-static size_t find_any(struct wh_slice text, const char *bytes)
-{
-    size_t at = 0;
-    while (at < text.len && !strchr(bytes, text.ptr[at]))
-        at++;
-    return at;
-}
-
-static bool has_blank_or_control(struct wh_slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)text.ptr[i] <= ' ' || (unsigned char)text.ptr[i] == 0x7F)
-            return true;
-    }
-    return false;
-}
-
-static bool parse_port(struct wh_slice text, uint16_t *out_port)
-{
-    uint32_t port = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9' || port > UINT16_MAX)
-            return false;
-        port = port * 10 + (uint32_t)(text.ptr[i] - '0');
-    }
-    *out_port = (uint16_t)port;
-    return port > 0 && port <= UINT16_MAX;
-}
-
-/* host, host:port, [v6], [v6]:port.  NULL, or what is wrong. */
-static const char *parse_authority(struct wh_slice text, struct wh_slice *host, uint16_t *port)
-{
-    struct wh_slice rest;
-    if (find_any(text, "@") < text.len)
-        return "user and password have no place in it";
-    if (text.len > 0 && text.ptr[0] == '[') {
-        size_t end = find_any(text, "]");
-        if (end == text.len)
-            return "the ] of the address is missing";
-        *host = wh_slice(text.ptr + 1, end - 1);
-        rest = wh_slice_from(text, end + 1);
-    } else {
-        size_t end = find_any(text, ":");
-        *host = wh_slice(text.ptr, end);
-        rest = wh_slice_from(text, end);
-    }
-    if (host->len == 0)
-        return "the host is missing";
-    if (rest.len > 0 && (rest.ptr[0] != ':' || !parse_port(wh_slice_from(rest, 1), port)))
-        return "the port is not between 1 and 65535";
-    return NULL;
-}
-
-static enum wh_err copy_path(const struct check *check, struct wh_slice path, const char **out_path)
-{
-    struct wh_arena *arena = &check->settings->arena;
-    char *copy = wh_arena_alloc(arena, path.len + 2);
-    if (!copy)
-        return no_memory(check);
-    bool needs_slash = path.len == 0 || path.ptr[0] != '/';
-    copy[0] = '/';
-    if (path.len > 0)
-        memcpy(copy + needs_slash, path.ptr, path.len);
-    *out_path = copy;
-    return WH_OK;
-}
-
 static enum wh_err add_url(const struct check *check, struct wh_slice text)
 {
     struct settings *settings = check->settings;
-    struct wh_slice rest = text;
     if (settings->url_count == SETTINGS_URLS_MAX)
-        return bad_url(check, text, "more than 16 URLs");
-    if (text.len > URL_BYTES_MAX)
-        return bad_url(check, text, "longer than 4096 bytes");
-    if (has_blank_or_control(text) || !wh_utf8_is_valid(text))
-        return bad_url(check, text, "blanks, control characters or no UTF-8 in it");
-    struct settings_url *url = &settings->urls[settings->url_count];
-    url->is_tls = take_prefix(&rest, "wss://");
-    if (!url->is_tls && !take_prefix(&rest, "ws://"))
-        return bad_url(check, text, "it must begin with ws:// or wss://");
-    if (find_any(rest, "#") < rest.len)
-        return bad_url(check, text, "a WebSocket URL has no fragment (#)");
-    size_t end = find_any(rest, "/?");
-    struct wh_slice host;
-    url->port = url->is_tls ? 443 : 80;
-    const char *problem = parse_authority(wh_slice(rest.ptr, end), &host, &url->port);
-    if (problem)
-        return bad_url(check, text, problem);
-    url->text = wh_arena_copy(&settings->arena, text).ptr;
-    url->host = wh_arena_copy(&settings->arena, host).ptr;
-    if (!url->text || !url->host)
-        return no_memory(check);
-    settings->url_count++;
-    return copy_path(check, wh_slice_from(rest, end), &url->path);
+        return option_problem(check->detail, WH_EINVAL, "url: more than %d of them",
+                              (int)SETTINGS_URLS_MAX);
+    enum wh_err err =
+        url_parse(text, &settings->arena, &settings->urls[settings->url_count], check->detail);
+    if (err == WH_OK)
+        settings->url_count++;
+    return err;
 }
 
 static enum wh_err take_urls(const struct check *check)
 {
-    struct wh_slice rest = wh_slice_from_str(check->options->url);
-    if (rest.len == 0)
+    const char *rest = check->options->url;
+    if (!rest || !*rest)
         return option_problem(check->detail, WH_EINVAL, "url: missing (ws://host/path)");
-    enum wh_err err = WH_OK;
     for (;;) {
-        size_t end = find_any(rest, ",");
-        err = add_url(check, wh_slice_trim(wh_slice(rest.ptr, end)));
-        if (err || end == rest.len)
+        size_t len = strcspn(rest, ",");
+        enum wh_err err = add_url(check, wh_slice_trim(wh_slice(rest, len)));
+        if (err != WH_OK || !rest[len])
             return err;
-        rest = wh_slice_from(rest, end + 1);
+        rest += len + 1;
     }
 }
 
@@ -379,25 +281,19 @@ static enum wh_err take_tls(const struct check *check)
     return tls->ca.ptr ? WH_OK : no_memory(check);
 }
 
+/* Kept as text, since the environment's proxies are texts too; taken apart here so that it cannot
+ * fail later. */
 static enum wh_err take_proxy(const struct check *check)
 {
-    const char *proxy = check->options->proxy;
-    if (proxy && *proxy) {
-        struct wh_slice rest = wh_slice_from_str(proxy), host;
-        uint16_t port = 0;
-        if (has_blank_or_control(rest) || !take_prefix(&rest, "http://"))
-            return option_problem(check->detail, WH_EINVAL,
-                                  "proxy: \"%.120s\" is not http://host:port", proxy);
-        struct wh_slice authority = wh_slice(rest.ptr, find_any(rest, "/"));
-        size_t at = find_any(authority, "@");
-        if (at < authority.len)
-            authority = wh_slice_from(authority, at + 1);
-        const char *problem = parse_authority(authority, &host, &port);
-        if (problem || port == 0)
-            return option_problem(check->detail, WH_EINVAL, "proxy: %s",
-                                  problem ? problem : "the port is missing (http://host:port)");
+    const char *text = check->options->proxy;
+    if (text && *text) {
+        struct proxy proxy;
+        enum wh_err err =
+            proxy_parse(wh_slice_from_str(text), &check->settings->arena, &proxy, check->detail);
+        if (err != WH_OK)
+            return err;
     }
-    return copy_text(check, "proxy", proxy, &check->settings->proxy);
+    return copy_text(check, "proxy", text, &check->settings->proxy);
 }
 
 static enum wh_err take_connect_data(const struct check *check)

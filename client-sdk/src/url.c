@@ -9,24 +9,38 @@
 #include <stdio.h>
 #include <strings.h>
 
-static enum wh_err refuse(struct wh_error *detail, struct wh_slice url, const char *why)
+enum { SHOWN_BYTES_MAX = 128 };
+
+enum wh_err url_refuse(struct wh_error *detail,
+                       enum wh_err err,
+                       const char *option,
+                       struct wh_slice value,
+                       const char *why)
 {
     if (!detail)
-        return WH_EINVAL;
-    *detail = (struct wh_error){.err = WH_EINVAL};
-    const char *query = url.len > 0 ? memchr(url.ptr, '?', url.len) : NULL;
+        return err;
+    *detail = (struct wh_error){.err = err};
+    const char *query = value.len > 0 ? memchr(value.ptr, '?', value.len) : NULL;
+    bool has_user = value.len > 0 && memchr(value.ptr, '@', value.len);
     if (query)
-        url.len = (size_t)(query - url.ptr);
-    bool has_user = url.len > 0 && memchr(url.ptr, '@', url.len);
-    bool is_shown = url.len > 0 && url.len <= 128 && !has_user;
-    for (size_t i = 0; is_shown && i < url.len; i++)
-        is_shown = url.ptr[i] >= ' ' && url.ptr[i] <= '~';
+        value.len = (size_t)(query - value.ptr);
+    bool is_cut = value.len > SHOWN_BYTES_MAX;
+    if (is_cut)
+        value.len = SHOWN_BYTES_MAX;
+    bool is_shown = value.len > 0 && !has_user;
+    for (size_t i = 0; is_shown && i < value.len; i++)
+        is_shown = value.ptr[i] >= ' ' && value.ptr[i] <= '~';
     if (is_shown)
-        (void)snprintf(detail->text, sizeof detail->text, "url: \"%.*s\": %s", WH_SLICE_ARGS(url),
-                       why);
+        (void)snprintf(detail->text, sizeof detail->text, "%s: \"%.*s%s\": %s", option,
+                       WH_SLICE_ARGS(value), is_cut ? "..." : "", why);
     else
-        (void)snprintf(detail->text, sizeof detail->text, "url: %s", why);
-    return WH_EINVAL;
+        (void)snprintf(detail->text, sizeof detail->text, "%s: %s", option, why);
+    return err;
+}
+
+static enum wh_err refuse(struct wh_error *detail, struct wh_slice url, const char *why)
+{
+    return url_refuse(detail, WH_EINVAL, "url", url, why);
 }
 
 static enum wh_err no_memory(struct wh_error *detail)
@@ -44,14 +58,22 @@ static bool is_alnum(char c)
 }
 
 /* Names and IPv4 addresses.  `_` is no letter of host names, yet people have them (containers). */
-static bool is_name(struct wh_slice host)
+static const char *check_name(struct wh_slice host)
 {
-    if (host.len == 0 || host.len > URL_HOST_BYTES_MAX)
-        return false;
-    for (size_t i = 0; i < host.len; i++)
-        if (!is_alnum(host.ptr[i]) && !memchr("-._", host.ptr[i], 3))
-            return false;
-    return host.ptr[0] != '.' && host.ptr[0] != '-';
+    if (host.len > URL_HOST_BYTES_MAX)
+        return "the host is longer than 253 bytes";
+    size_t label = 0; /* bytes since the last dot */
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.ptr[i];
+        if ((c == '.' || c == '-') && label == 0)
+            return "a part of the host name is empty or begins with -";
+        if (c != '.' && !is_alnum(c) && c != '-' && c != '_')
+            return "no host name (letters, digits, - . _)";
+        label = c == '.' ? 0 : label + 1;
+        if (label > URL_LABEL_BYTES_MAX)
+            return "a part of the host name is longer than 63 bytes";
+    }
+    return NULL;
 }
 
 static bool is_ipv6(struct wh_slice host)
@@ -103,11 +125,9 @@ static const char *take_host(struct wh_slice *rest, struct wh_slice *out_host)
     struct wh_slice host = {rest->ptr, colon ? (size_t)(colon - rest->ptr) : rest->len};
     if (host.len == 0)
         return "no host";
-    if (!is_name(host))
-        return "no host name (letters, digits, - . _; at most 112)";
     *out_host = host;
     *rest = wh_slice_from(*rest, host.len);
-    return NULL;
+    return check_name(host);
 }
 
 bool url_parse_authority(struct wh_slice authority,
@@ -132,7 +152,7 @@ bool url_parse_authority(struct wh_slice authority,
 static const char *check_path(struct wh_slice path)
 {
     if (path.len > URL_PATH_BYTES_MAX)
-        return "the path is longer than 2000 bytes";
+        return "the path is longer than 8192 bytes";
     for (size_t i = 0; i < path.len; i++) {
         char c = path.ptr[i];
         if (c == '#')
@@ -188,8 +208,6 @@ enum wh_err url_parse(struct wh_slice url,
     struct wh_slice rest = url;
     if (wh_slice_is_empty(url))
         return refuse(detail, url, "empty");
-    if (url.len > URL_BYTES_MAX)
-        return refuse(detail, url, "longer than 2048 bytes");
     if (!take_scheme(&rest, &parsed.is_tls))
         return refuse(detail, url, "must begin with ws:// or wss://");
     size_t end = 0;

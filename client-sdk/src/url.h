@@ -1,5 +1,8 @@
 /*
- * ws:// and wss:// URLs, taken apart (RFC 6455 §3, RFC 3986).  Pure; any thread.
+ * ws:// and wss:// URLs, taken apart: the one place that knows what is allowed in them.  Pure; any
+ * thread.
+ *
+ * Source: RFC 6455 §3, RFC 3986; sizes of names RFC 1035 §2.3.4.
  */
 #ifndef WH_SDK_URL_H
 #define WH_SDK_URL_H
@@ -7,8 +10,11 @@
 #include "client-sdk/src/settings.h"
 #include "common/base/slice.h"
 
-/* The latter two are what libwebsockets 4.1 can put into a request. */
-enum { URL_BYTES_MAX = 2048, URL_PATH_BYTES_MAX = 2000, URL_HOST_BYTES_MAX = 112 };
+enum {
+    URL_HOST_BYTES_MAX = 253, /* a name's 255 octets on the wire, as text */
+    URL_LABEL_BYTES_MAX = 63, /* between its dots */
+    URL_PATH_BYTES_MAX = 8192 /* with query; RFC 9110 §4.1 expects servers to take 8,000 */
+};
 
 /*
  * Strings of `out` lie in the arena.  Defaults: port 80 or 443, path "/".
@@ -27,5 +33,13 @@ bool url_parse_authority(struct wh_slice authority,
                          struct wh_slice *out_host,
                          uint16_t *port,
                          const char **out_why);
+
+/* `<option>: "<value>": <why>` into `detail` (may be NULL); gives `err` back.  Left out of the
+ * value is what may be secret (a query; all of one with an @) or cannot be printed. */
+enum wh_err url_refuse(struct wh_error *detail,
+                       enum wh_err err,
+                       const char *option,
+                       struct wh_slice value,
+                       const char *why);
 
 #endif

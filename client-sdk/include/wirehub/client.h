@@ -177,7 +177,9 @@ struct wh_tls_options {
 
 struct wh_client_options {
     size_t size;     /* set by the initialiser: the version of this struct */
-    const char *url; /* ws:// or wss://; several, comma separated, are tried one after another */
+    const char *url; /* ws:// or wss://; several, comma separated, are tried one after another.
+                        Host: 253 bytes at most; path and query: 8,192; what RFC 3986 does not allow
+                        there has to come %-encoded */
     enum wh_encoding encoding;
     bool encoding_required; /* a server without MessagePack is an error; else JSON is spoken then */
     const char *token;      /* connection JWT; or get_token */
@@ -190,8 +192,8 @@ struct wh_client_options {
         *emulated_headers; /* inside the connect command, for proxies behind it */
     size_t emulated_header_count;
     const struct wh_tls_options *tls; /* NULL = the system's authorities, everything verified */
-    const char *proxy; /* "http://host:port"; NULL = http(s)_proxy of the environment, honouring
-                          no_proxy; "" = none */
+    const char *proxy; /* "http://user:password@host:port", all but the host optional (port 1080);
+                          NULL = http(s)_proxy of the environment, honouring no_proxy; "" = none */
 
     /* Milliseconds; 0 = the default.  At most 2^31. */
     uint32_t timeout_ms;               /* of a command: 5,000 */

@@ -67,6 +67,8 @@ static void a_refusal_says_what_is_wrong(void **state)
         {"ws://h:65536", "port"},
         {"ws://h:123456", "port"},
         {"ws://h:+1", "port"},
+        {"ws://h:99999999999999999999", "port"},
+        {"ws://h: 1", "port"},
         {"ws://h:8x", "port"},
         {"ws://[::1]8", "port"},
         {"ws://[::1", "]"},
@@ -76,6 +78,10 @@ static void a_refusal_says_what_is_wrong(void **state)
         {"ws://::1/", "brackets"},
         {"ws://a b/", "host name"},
         {"ws://-h/", "host name"},
+        {"ws://a..b/", "host name"},
+        {"ws://.b/", "host name"},
+        {"ws://a.-b/", "host name"},
+        {"ws://h\n", "host name"},
         {"ws://h\r\nX: y/", "host name"},
         {"ws://h/a b", "%-encoded"},
         {"ws://h/a\r\nX: y", "%-encoded"},
@@ -104,30 +110,39 @@ static void what_may_be_secret_is_not_shown(void **state)
     assert_null(strstr(detail.text, "secret"));
     assert_int_equal(parse("ws://h:x/?token=secret", &url, &detail), WH_EINVAL);
     assert_null(strstr(detail.text, "secret"));
-    assert_non_null(strstr(detail.text, "ws://h:x/"));
+    assert_string_equal(detail.text, "url: \"ws://h:x/\": the port is no number from 1 to 65535");
+    assert_int_equal(parse("ws://h:x/?user@secret", &url, &detail), WH_EINVAL);
+    assert_null(strstr(detail.text, "secret"));
+}
+
+/* `len` bytes of a path, or of a name with a dot after every `label` letters. */
+static char *long_url(const char *before, size_t len, size_t label)
+{
+    static char text[URL_PATH_BYTES_MAX + 64];
+    size_t start = strlen(before);
+    memcpy(text, before, start);
+    for (size_t i = 0; i < len; i++)
+        text[start + i] = label > 0 && i % (label + 1) == label ? '.' : 'a';
+    text[start + len] = 0;
+    return text;
 }
 
 static void a_byte_too_much_is_refused(void **state)
 {
     (void)state;
-    char text[URL_BYTES_MAX + 2];
     struct settings_url url;
-    memset(text, 'a', sizeof text);
-    memcpy(text, "ws://h/", 7);
-    text[6 + URL_PATH_BYTES_MAX] = 0;
-    assert_int_equal(parse(text, &url, NULL), WH_OK);
-    text[6 + URL_PATH_BYTES_MAX] = 'a';
-    text[7 + URL_PATH_BYTES_MAX] = 0;
-    assert_int_equal(parse(text, &url, NULL), WH_EINVAL);
-    text[URL_BYTES_MAX] = 'a';
-    text[URL_BYTES_MAX + 1] = 0;
-    assert_int_equal(parse(text, &url, NULL), WH_EINVAL);
-    text[6] = 'a';
-    text[5 + URL_HOST_BYTES_MAX] = 0;
-    assert_int_equal(parse(text, &url, NULL), WH_OK);
-    text[5 + URL_HOST_BYTES_MAX] = 'a';
-    text[6 + URL_HOST_BYTES_MAX] = 0;
-    assert_int_equal(parse(text, &url, NULL), WH_EINVAL);
+    struct wh_error detail;
+    assert_int_equal(parse(long_url("ws://h/", URL_PATH_BYTES_MAX - 1, 0), &url, NULL), WH_OK);
+    assert_int_equal(strlen(url.path), URL_PATH_BYTES_MAX);
+    assert_int_equal(parse(long_url("ws://h/", URL_PATH_BYTES_MAX, 0), &url, &detail), WH_EINVAL);
+    assert_non_null(strstr(detail.text, "aaa...\": the path is longer than 8192 bytes"));
+    assert_int_equal(parse(long_url("ws://", URL_HOST_BYTES_MAX, 63), &url, NULL), WH_OK);
+    assert_int_equal(strlen(url.host), URL_HOST_BYTES_MAX);
+    assert_int_equal(parse(long_url("ws://", URL_HOST_BYTES_MAX + 1, 62), &url, &detail),
+                     WH_EINVAL);
+    assert_non_null(strstr(detail.text, "aaa...\": the host is longer than 253 bytes"));
+    assert_int_equal(parse(long_url("ws://", 100, 64), &url, &detail), WH_EINVAL);
+    assert_non_null(strstr(detail.text, "longer than 63 bytes"));
 }
 
 static void a_nul_byte_is_refused(void **state)

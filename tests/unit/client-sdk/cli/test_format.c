@@ -98,6 +98,8 @@ static void urls_are_completed(void **state)
         {"https://h", "wss://h/connection/websocket"},
         {"http://h/", "ws://h/connection/websocket"},
         {"wss://h/ws", "wss://h/ws"},
+        {"HTTPS://h", "wss://h/connection/websocket"},
+        {"WS://h/x", "ws://h/x"},
         {"h/x?y=/", "ws://h/x?y=/"},
         {"a:1, wss://b/c", "ws://a:1/connection/websocket,wss://b/c"},
         {"", "ws:///connection/websocket"},
