@@ -1,5 +1,6 @@
 /*
- * Calls as programs see them: the functions of wirehub/call.h.  Asynchronous
+ * Calls as programs see them: the functions of wirehub/call.h.  Each fills in a call_request and
+ * hands it to call_async or call_sync, which check what they have in common.  Asynchronous
  * ones hand their callback to the engine; synchronous ones wait for `completion`,
  * which runs under the lock on the thread that brought the answer, so that
  * no slow callback keeps them waiting.  A result keeps the message that it lies in.
@@ -10,6 +11,26 @@
 #include "client-sdk/src/sub.h"
 
 #include "common/base/alloc.h"
+
+/* What `request` borrows is there; its history options are made ours, in `history`. */
+static enum wh_err check_request(const struct wh_client *client,
+                                 struct call_request *request,
+                                 struct wh_history_options *history,
+                                 struct wh_error *detail)
+{
+    enum wh_err err = client_check(client);
+    if (err != WH_OK)
+        return shell_fail(detail, err, "%s", wh_err_text(err));
+    if (!request->channel && request->kind != PENDING_PING)
+        return shell_fail(detail, WH_EINVAL, "%s: is NULL",
+                          request->kind == PENDING_RPC ? "method" : "channel");
+    if (!request->history)
+        return WH_OK;
+    *history = (struct wh_history_options)WH_HISTORY_OPTIONS_INIT;
+    err = abi_copy(history, sizeof *history, request->history);
+    request->history = history;
+    return err == WH_OK ? WH_OK : shell_fail(detail, err, "history options: %s", wh_err_text(err));
+}
 
 /* ---- asynchronous ---------------------------------------------------------------------------- */
 
@@ -32,23 +53,15 @@ static enum wh_err start(struct wh_client *client,
     return err;
 }
 
-/* The union of callbacks, as the caller filled it. */
-typedef union call_callback {
-    wh_done_cb *done;
-    wh_rpc_cb *rpc;
-    wh_history_cb *history;
-    wh_presence_cb *presence;
-    wh_presence_stats_cb *presence_stats;
-} call_callback;
-
 static enum wh_err call_async(struct wh_client *client,
-                              struct call_request *request,
+                              struct call_request request,
                               const struct wh_call_options *options,
-                              call_callback cb,
+                              union call_callback cb,
                               void *user)
 {
     struct wh_call_options all = WH_CALL_OPTIONS_INIT;
-    enum wh_err err = client_check(client);
+    struct wh_history_options history;
+    enum wh_err err = check_request(client, &request, &history, NULL);
     if (err == WH_OK && options)
         err = abi_copy(&all, sizeof all, options);
     if (err != WH_OK)
@@ -56,33 +69,26 @@ static enum wh_err call_async(struct wh_client *client,
     struct call *call = call_new(client);
     if (!call)
         return WH_ENOMEM;
-    request->timeout_ms = all.timeout_ms;
-    call->kind = request->kind;
-    call->cb.done = NULL;
-    memcpy(&call->cb, &cb, sizeof cb < sizeof call->cb ? sizeof cb : sizeof call->cb);
+    request.timeout_ms = all.timeout_ms;
+    call->kind = request.kind;
+    call->cb = cb;
     call->user = user;
     call->user_free = all.user_free;
-    err = start(client, request, call, all.out_call);
+    err = start(client, &request, call, all.out_call);
     call_unref(call);
     return err;
 }
 
-/* A call through `sub`, or to `channel` when that is NULL. */
-static enum wh_err call_history(struct wh_client *client,
-                                struct wh_sub *sub,
-                                const char *channel,
-                                const struct wh_history_options *history,
-                                const struct wh_call_options *options,
-                                call_callback cb,
-                                void *user)
+/* Through a subscription; without one the client is missing, which is what gets told. */
+static enum wh_err call_sub(struct wh_sub *sub,
+                            struct call_request request,
+                            const struct wh_call_options *options,
+                            union call_callback cb,
+                            void *user)
 {
-    struct wh_history_options all = WH_HISTORY_OPTIONS_INIT;
-    enum wh_err err = history ? abi_copy(&all, sizeof all, history) : WH_OK;
-    if (err != WH_OK)
-        return err;
-    struct call_request request = {
-        .kind = PENDING_HISTORY, .sub = sub, .channel = channel, .history = &all};
-    return call_async(client, &request, options, cb, user);
+    request.sub = sub;
+    request.channel = wh_sub_channel(sub);
+    return call_async(wh_sub_client(sub), request, options, cb, user);
 }
 
 enum wh_err wh_client_rpc(struct wh_client *client,
@@ -92,10 +98,8 @@ enum wh_err wh_client_rpc(struct wh_client *client,
                           wh_rpc_cb *cb,
                           void *user)
 {
-    if (!method)
-        return WH_EINVAL;
-    struct call_request request = {.kind = PENDING_RPC, .channel = method, .data = data};
-    return call_async(client, &request, options, (call_callback){.rpc = cb}, user);
+    const struct call_request request = {.kind = PENDING_RPC, .channel = method, .data = data};
+    return call_async(client, request, options, (union call_callback){.rpc = cb}, user);
 }
 
 enum wh_err wh_client_publish(struct wh_client *client,
@@ -105,10 +109,8 @@ enum wh_err wh_client_publish(struct wh_client *client,
                               wh_done_cb *cb,
                               void *user)
 {
-    if (!channel)
-        return WH_EINVAL;
-    struct call_request request = {.kind = PENDING_PUBLISH, .channel = channel, .data = data};
-    return call_async(client, &request, options, (call_callback){.done = cb}, user);
+    const struct call_request request = {.kind = PENDING_PUBLISH, .channel = channel, .data = data};
+    return call_async(client, request, options, (union call_callback){.done = cb}, user);
 }
 
 enum wh_err wh_client_history(struct wh_client *client,
@@ -118,10 +120,9 @@ enum wh_err wh_client_history(struct wh_client *client,
                               wh_history_cb *cb,
                               void *user)
 {
-    if (!channel)
-        return WH_EINVAL;
-    call_callback all = {.history = cb};
-    return call_history(client, NULL, channel, history, options, all, user);
+    const struct call_request request = {
+        .kind = PENDING_HISTORY, .channel = channel, .history = history};
+    return call_async(client, request, options, (union call_callback){.history = cb}, user);
 }
 
 enum wh_err wh_client_presence(struct wh_client *client,
@@ -130,10 +131,8 @@ enum wh_err wh_client_presence(struct wh_client *client,
                                wh_presence_cb *cb,
                                void *user)
 {
-    if (!channel)
-        return WH_EINVAL;
-    struct call_request request = {.kind = PENDING_PRESENCE, .channel = channel};
-    return call_async(client, &request, options, (call_callback){.presence = cb}, user);
+    const struct call_request request = {.kind = PENDING_PRESENCE, .channel = channel};
+    return call_async(client, request, options, (union call_callback){.presence = cb}, user);
 }
 
 enum wh_err wh_client_presence_stats(struct wh_client *client,
@@ -142,10 +141,56 @@ enum wh_err wh_client_presence_stats(struct wh_client *client,
                                      wh_presence_stats_cb *cb,
                                      void *user)
 {
-    if (!channel)
-        return WH_EINVAL;
-    struct call_request request = {.kind = PENDING_PRESENCE_STATS, .channel = channel};
-    return call_async(client, &request, options, (call_callback){.presence_stats = cb}, user);
+    const struct call_request request = {.kind = PENDING_PRESENCE_STATS, .channel = channel};
+    union call_callback all = {.presence_stats = cb};
+    return call_async(client, request, options, all, user);
+}
+
+enum wh_err wh_client_ping(struct wh_client *client,
+                           const struct wh_call_options *options,
+                           wh_done_cb *cb,
+                           void *user)
+{
+    const struct call_request request = {.kind = PENDING_PING};
+    return call_async(client, request, options, (union call_callback){.done = cb}, user);
+}
+
+enum wh_err wh_sub_publish(struct wh_sub *sub,
+                           struct wh_data data,
+                           const struct wh_call_options *options,
+                           wh_done_cb *cb,
+                           void *user)
+{
+    const struct call_request request = {.kind = PENDING_PUBLISH, .data = data};
+    return call_sub(sub, request, options, (union call_callback){.done = cb}, user);
+}
+
+enum wh_err wh_sub_history(struct wh_sub *sub,
+                           const struct wh_history_options *history,
+                           const struct wh_call_options *options,
+                           wh_history_cb *cb,
+                           void *user)
+{
+    const struct call_request request = {.kind = PENDING_HISTORY, .history = history};
+    return call_sub(sub, request, options, (union call_callback){.history = cb}, user);
+}
+
+enum wh_err wh_sub_presence(struct wh_sub *sub,
+                            const struct wh_call_options *options,
+                            wh_presence_cb *cb,
+                            void *user)
+{
+    const struct call_request request = {.kind = PENDING_PRESENCE};
+    return call_sub(sub, request, options, (union call_callback){.presence = cb}, user);
+}
+
+enum wh_err wh_sub_presence_stats(struct wh_sub *sub,
+                                  const struct wh_call_options *options,
+                                  wh_presence_stats_cb *cb,
+                                  void *user)
+{
+    const struct call_request request = {.kind = PENDING_PRESENCE_STATS};
+    return call_sub(sub, request, options, (union call_callback){.presence_stats = cb}, user);
 }
 
 enum wh_err wh_client_send(struct wh_client *client, struct wh_data data)
@@ -156,64 +201,6 @@ enum wh_err wh_client_send(struct wh_client *client, struct wh_data data)
     err = engine_send(client_lock(client), data);
     client_unlock(client);
     return err;
-}
-
-enum wh_err wh_client_ping(struct wh_client *client,
-                           const struct wh_call_options *options,
-                           wh_done_cb *cb,
-                           void *user)
-{
-    struct call_request request = {.kind = PENDING_PING};
-    return call_async(client, &request, options, (call_callback){.done = cb}, user);
-}
-
-enum wh_err wh_sub_publish(struct wh_sub *sub,
-                           struct wh_data data,
-                           const struct wh_call_options *options,
-                           wh_done_cb *cb,
-                           void *user)
-{
-    if (!sub)
-        return WH_EINVAL;
-    struct call_request request = {
-        .kind = PENDING_PUBLISH, .sub = sub, .channel = sub->channel, .data = data};
-    return call_async(sub->client, &request, options, (call_callback){.done = cb}, user);
-}
-
-enum wh_err wh_sub_history(struct wh_sub *sub,
-                           const struct wh_history_options *history,
-                           const struct wh_call_options *options,
-                           wh_history_cb *cb,
-                           void *user)
-{
-    if (!sub)
-        return WH_EINVAL;
-    call_callback all = {.history = cb};
-    return call_history(sub->client, sub, sub->channel, history, options, all, user);
-}
-
-enum wh_err wh_sub_presence(struct wh_sub *sub,
-                            const struct wh_call_options *options,
-                            wh_presence_cb *cb,
-                            void *user)
-{
-    if (!sub)
-        return WH_EINVAL;
-    struct call_request request = {.kind = PENDING_PRESENCE, .sub = sub, .channel = sub->channel};
-    return call_async(sub->client, &request, options, (call_callback){.presence = cb}, user);
-}
-
-enum wh_err wh_sub_presence_stats(struct wh_sub *sub,
-                                  const struct wh_call_options *options,
-                                  wh_presence_stats_cb *cb,
-                                  void *user)
-{
-    if (!sub)
-        return WH_EINVAL;
-    struct call_request request = {
-        .kind = PENDING_PRESENCE_STATS, .sub = sub, .channel = sub->channel};
-    call_callback all = {.presence_stats = cb};
-    return call_async(sub->client, &request, options, all, user);
 }
 
 void wh_call_cancel(struct wh_call *handle)
@@ -299,9 +286,7 @@ static enum wh_err call_waiting(struct wh_client *client,
                                 const struct call_request *request,
                                 struct sync_wait *wait)
 {
-    enum wh_err err = client_check(client);
-    if (err == WH_OK)
-        err = client_may_wait(client);
+    enum wh_err err = client_may_wait(client);
     if (err != WH_OK)
         return err;
     struct call *call = call_new(client);
@@ -322,26 +307,27 @@ static enum wh_err call_waiting(struct wh_client *client,
 }
 
 static enum wh_err call_sync(struct wh_client *client,
-                             const struct call_request *request,
+                             struct call_request request,
                              struct wh_result **out_result,
                              struct wh_error *detail)
 {
     struct sync_wait wait = {.is_done = false};
-    enum wh_err err = call_waiting(client, request, &wait);
-    struct wh_result *result = wait.result ? &wait.result->public : NULL;
-    if (err != WH_OK) {
-        if (wait.error.err != WH_OK && detail)
-            *detail = wait.error;
-        else
-            (void)shell_fail(detail, err, "%s", wh_err_text(err));
-        wh_result_free(result);
+    struct wh_history_options history;
+    enum wh_err err = check_request(client, &request, &history, detail);
+    if (err != WH_OK)
         return err;
-    }
-    if (out_result)
+    err = call_waiting(client, &request, &wait);
+    struct wh_result *result = wait.result ? &wait.result->public : NULL;
+    if (err == WH_OK && out_result) {
         *out_result = result;
-    else
-        wh_result_free(result);
-    return WH_OK;
+        return WH_OK;
+    }
+    wh_result_free(result);
+    if (wait.error.err != WH_OK && detail)
+        *detail = wait.error;
+    else if (err != WH_OK)
+        (void)shell_fail(detail, err, "%s", wh_err_text(err));
+    return err;
 }
 
 enum wh_err wh_client_rpc_sync(struct wh_client *client,
@@ -351,11 +337,9 @@ enum wh_err wh_client_rpc_sync(struct wh_client *client,
                                struct wh_result **out_result,
                                struct wh_error *detail)
 {
-    if (!method)
-        return shell_fail(detail, WH_EINVAL, "method: is NULL");
-    struct call_request request = {
+    const struct call_request request = {
         .kind = PENDING_RPC, .channel = method, .data = data, .timeout_ms = timeout_ms};
-    return call_sync(client, &request, out_result, detail);
+    return call_sync(client, request, out_result, detail);
 }
 
 enum wh_err wh_client_publish_sync(struct wh_client *client,
@@ -364,11 +348,9 @@ enum wh_err wh_client_publish_sync(struct wh_client *client,
                                    uint32_t timeout_ms,
                                    struct wh_error *detail)
 {
-    if (!channel)
-        return shell_fail(detail, WH_EINVAL, "channel: is NULL");
-    struct call_request request = {
+    const struct call_request request = {
         .kind = PENDING_PUBLISH, .channel = channel, .data = data, .timeout_ms = timeout_ms};
-    return call_sync(client, &request, NULL, detail);
+    return call_sync(client, request, NULL, detail);
 }
 
 enum wh_err wh_client_history_sync(struct wh_client *client,
@@ -378,15 +360,9 @@ enum wh_err wh_client_history_sync(struct wh_client *client,
                                    struct wh_result **out_result,
                                    struct wh_error *detail)
 {
-    if (!channel)
-        return shell_fail(detail, WH_EINVAL, "channel: is NULL");
-    struct wh_history_options all = WH_HISTORY_OPTIONS_INIT;
-    enum wh_err err = history ? abi_copy(&all, sizeof all, history) : WH_OK;
-    if (err != WH_OK)
-        return shell_fail(detail, err, "history options: %s", wh_err_text(err));
-    struct call_request request = {
-        .kind = PENDING_HISTORY, .channel = channel, .history = &all, .timeout_ms = timeout_ms};
-    return call_sync(client, &request, out_result, detail);
+    const struct call_request request = {
+        .kind = PENDING_HISTORY, .channel = channel, .history = history, .timeout_ms = timeout_ms};
+    return call_sync(client, request, out_result, detail);
 }
 
 enum wh_err wh_client_presence_sync(struct wh_client *client,
@@ -395,11 +371,9 @@ enum wh_err wh_client_presence_sync(struct wh_client *client,
                                     struct wh_result **out_result,
                                     struct wh_error *detail)
 {
-    if (!channel)
-        return shell_fail(detail, WH_EINVAL, "channel: is NULL");
-    struct call_request request = {
+    const struct call_request request = {
         .kind = PENDING_PRESENCE, .channel = channel, .timeout_ms = timeout_ms};
-    return call_sync(client, &request, out_result, detail);
+    return call_sync(client, request, out_result, detail);
 }
 
 enum wh_err wh_client_presence_stats_sync(struct wh_client *client,
@@ -408,9 +382,7 @@ enum wh_err wh_client_presence_stats_sync(struct wh_client *client,
                                           struct wh_result **out_result,
                                           struct wh_error *detail)
 {
-    if (!channel)
-        return shell_fail(detail, WH_EINVAL, "channel: is NULL");
-    struct call_request request = {
+    const struct call_request request = {
         .kind = PENDING_PRESENCE_STATS, .channel = channel, .timeout_ms = timeout_ms};
-    return call_sync(client, &request, out_result, detail);
+    return call_sync(client, request, out_result, detail);
 }

@@ -83,6 +83,14 @@ struct pending {
     const char *channel;        /* HISTORY: in the arena */
 };
 
+union call_callback {
+    wh_done_cb *done; /* PUBLISH, PING */
+    wh_rpc_cb *rpc;
+    wh_history_cb *history;
+    wh_presence_cb *presence;
+    wh_presence_stats_cb *presence_stats;
+};
+
 /*
  * A call as the program sees it.  Reference counted (atomically): pending, event and program each
  * hold one.  `is_over` is set under the lock by whatever ends it first: reply, time-out, lost
@@ -96,13 +104,7 @@ struct call {
     struct pending *pending; /* until it is over */
     struct event *event;     /* made when the call starts, so that its end cannot fail */
     enum pending_kind kind;  /* which member of `cb` */
-    union {
-        wh_done_cb *done;
-        wh_rpc_cb *rpc;
-        wh_history_cb *history;
-        wh_presence_cb *presence;
-        wh_presence_stats_cb *presence_stats;
-    } cb; /* NULL: nobody wants to know */
+    union call_callback cb;  /* NULL: nobody wants to know */
     /* Synchronous calls: instead of an event, under the lock.  The message (may be NULL) is what
      * the reply's data lies in; ref it to keep it. */
     void (*completion)(void *waiter, const struct call_outcome *outcome);

@@ -491,6 +491,150 @@ static void a_pumped_loop_has_no_threads(void **state)
     assert_int_equal(fake_service_alive(), 0);
 }
 
+/* ---- calls: each function asks for what it is named after ---- */
+
+static void make_pumped(struct run *run, struct wh_runtime **out_runtime)
+{
+    struct wh_runtime_options options = WH_RUNTIME_OPTIONS_INIT;
+    options.mode = WH_MODE_LOOP;
+    assert_int_equal(wh_runtime_new(&options, out_runtime, NULL), WH_OK);
+    *run = (struct run){.mode = WH_MODE_LOOP};
+    make(run, *out_runtime);
+}
+
+static void is_done(struct wh_client *c, const struct wh_error *e, void *user)
+{
+    (void)c;
+    assert_null(e);
+    ++*(unsigned *)user;
+}
+static void has_data(struct wh_client *c,
+                     const struct wh_error *e,
+                     const struct wh_data *data,
+                     void *user)
+{
+    is_done(c, e, user);
+    assert_int_equal(data->len, strlen("{\"ok\":true}"));
+}
+static void has_history(struct wh_client *c,
+                        const struct wh_error *e,
+                        const struct wh_history *history,
+                        void *user)
+{
+    is_done(c, e, user);
+    assert_int_equal(history->count, 1);
+}
+static void has_presence(struct wh_client *c,
+                         const struct wh_error *e,
+                         const struct wh_presence *presence,
+                         void *user)
+{
+    is_done(c, e, user);
+    assert_int_equal(presence->count, 1);
+}
+static void has_stats(struct wh_client *c,
+                      const struct wh_error *e,
+                      const struct wh_presence_stats *stats,
+                      void *user)
+{
+    is_done(c, e, user);
+    assert_int_equal(stats->clients, 1);
+}
+
+static void every_call_brings_its_own_answer(void **state)
+{
+    (void)state;
+    struct run run;
+    struct wh_runtime *runtime;
+    make_pumped(&run, &runtime);
+    struct wh_client *client = run.client;
+    assert_int_equal(wh_client_connect(client), WH_OK);
+    assert_int_equal(wh_sub_subscribe_wait(run.sub, 5000, NULL), WH_OK);
+    unsigned done = 0;
+    /* Of a program that knows `limit` only: what stands behind is not its. */
+    const struct wh_position not_there = {.offset = 1, .epoch = (const char *)1};
+    const struct wh_history_options older = {
+        .size = offsetof(struct wh_history_options, reverse), .limit = 1, .since = &not_there};
+    const enum wh_err errs[] = {
+        wh_client_rpc(client, "m", wh_json("1"), NULL, has_data, &done),
+        wh_client_publish(client, "c", wh_json("1"), NULL, is_done, &done),
+        wh_client_history(client, "c", &older, NULL, has_history, &done),
+        wh_client_presence(client, "c", NULL, has_presence, &done),
+        wh_client_presence_stats(client, "c", NULL, has_stats, &done),
+        wh_client_ping(client, NULL, is_done, &done),
+        wh_sub_publish(run.sub, wh_json("1"), NULL, is_done, &done),
+        wh_sub_history(run.sub, NULL, NULL, has_history, &done),
+        wh_sub_presence(run.sub, NULL, has_presence, &done),
+        wh_sub_presence_stats(run.sub, NULL, has_stats, &done),
+    };
+    const size_t count = sizeof errs / sizeof *errs;
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(errs[i], WH_OK);
+    while (done < count)
+        assert_int_equal(wh_runtime_run_once(runtime, 10), WH_OK);
+    struct wh_result *result = NULL;
+    assert_int_equal(wh_client_rpc_sync(client, "m", wh_json("1"), 0, &result, NULL), WH_OK);
+    assert_int_equal(result->data.len, strlen("{\"ok\":true}"));
+    wh_result_free(result);
+    assert_int_equal(wh_client_publish_sync(client, "c", wh_json("1"), 0, NULL), WH_OK);
+    assert_int_equal(wh_client_history_sync(client, "c", NULL, 0, &result, NULL), WH_OK);
+    assert_int_equal(result->history.position.offset, 1);
+    wh_result_free(result);
+    assert_int_equal(wh_client_presence_sync(client, "c", 0, &result, NULL), WH_OK);
+    assert_int_equal(result->presence.count, 1);
+    wh_result_free(result);
+    assert_int_equal(wh_client_presence_stats_sync(client, "c", 0, &result, NULL), WH_OK);
+    assert_int_equal(result->stats.users, 1);
+    wh_result_free(result);
+    wh_client_free(client);
+    wh_runtime_free(runtime);
+}
+
+static void a_call_without_its_arguments_is_refused(void **state)
+{
+    (void)state;
+    struct run run;
+    struct wh_runtime *runtime;
+    make_pumped(&run, &runtime);
+    struct wh_client *client = run.client;
+    struct wh_data data = wh_json("1");
+    struct {
+        struct wh_history_options known;
+        uint64_t newer;
+    } newer = {.known = {.size = sizeof newer}, .newer = 1};
+    struct wh_error detail;
+    const enum wh_err errs[] = {
+        wh_client_rpc(client, NULL, data, NULL, NULL, NULL),
+        wh_client_publish(client, NULL, data, NULL, NULL, NULL),
+        wh_client_history(client, NULL, NULL, NULL, NULL, NULL),
+        wh_client_presence(client, NULL, NULL, NULL, NULL),
+        wh_client_presence_stats(client, NULL, NULL, NULL, NULL),
+        wh_client_rpc(NULL, "m", data, NULL, NULL, NULL),
+        wh_client_ping(NULL, NULL, NULL, NULL),
+        wh_client_send(NULL, data),
+        wh_sub_publish(NULL, data, NULL, NULL, NULL),
+        wh_sub_history(NULL, NULL, NULL, NULL, NULL),
+        wh_sub_presence(NULL, NULL, NULL, NULL),
+        wh_sub_presence_stats(NULL, NULL, NULL, NULL),
+    };
+    for (size_t i = 0; i < sizeof errs / sizeof *errs; i++)
+        assert_int_equal(errs[i], WH_EINVAL);
+    assert_int_equal(wh_client_history(client, "c", &newer.known, NULL, NULL, NULL), WH_EABI);
+    assert_int_equal(wh_sub_history(run.sub, &newer.known, NULL, NULL, NULL), WH_EABI);
+    assert_int_equal(wh_client_rpc_sync(client, NULL, data, 0, NULL, &detail), WH_EINVAL);
+    assert_string_equal(detail.text, "method: is NULL");
+    assert_int_equal(wh_client_publish_sync(client, NULL, data, 0, &detail), WH_EINVAL);
+    assert_string_equal(detail.text, "channel: is NULL");
+    assert_int_equal(wh_client_history_sync(client, "c", &newer.known, 0, NULL, &detail), WH_EABI);
+    assert_int_equal(strncmp(detail.text, "history options: ", 17), 0);
+    assert_int_equal(wh_client_presence_sync(client, NULL, 0, NULL, NULL), WH_EINVAL);
+    assert_int_equal(wh_client_presence_stats_sync(client, "c", 0, NULL, &detail),
+                     WH_EDISCONNECTED);
+    assert_string_equal(detail.text, wh_err_text(WH_EDISCONNECTED));
+    wh_client_free(client);
+    wh_runtime_free(runtime);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,6 +642,8 @@ int main(void)
         cmocka_unit_test(events_come_in_order_and_all_of_them),
         cmocka_unit_test(a_pumped_loop_has_no_threads),
         cmocka_unit_test(clients_of_a_foreign_loop_that_come_back_in_callbacks_are_not_forgotten),
+        cmocka_unit_test(every_call_brings_its_own_answer),
+        cmocka_unit_test(a_call_without_its_arguments_is_refused),
         cmocka_unit_test(a_forked_child_is_told_so),
         cmocka_unit_test(any_function_may_be_called_in_any_callback_threaded),
         cmocka_unit_test(any_function_may_be_called_in_any_callback_dispatch),
