@@ -27,4 +27,19 @@ static inline enum wh_err abi_copy(void *known, size_t known_size, const void *g
     return WH_OK;
 }
 
+/* Callbacks may be written down without a size: 0 means those of version 1, `first_size` bytes. */
+static inline enum wh_err abi_copy_events(void *known,
+                                          size_t known_size,
+                                          size_t first_size,
+                                          const void *given)
+{
+    size_t size;
+    memcpy(&size, given, sizeof size);
+    if (size != 0)
+        return abi_copy(known, known_size, given);
+    memcpy(known, given, first_size);
+    memcpy(known, &known_size, sizeof known_size);
+    return WH_OK;
+}
+
 #endif

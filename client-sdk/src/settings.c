@@ -327,12 +327,7 @@ static enum wh_err take_events(const struct check *check)
     known->size = sizeof(*known);
     if (!events)
         return WH_OK;
-    if (events->size == 0) {
-        *known = *events; /* those of version 1, which is what there is */
-        known->size = sizeof(*known);
-        return WH_OK;
-    }
-    enum wh_err err = abi_copy(known, sizeof(*known), events);
+    enum wh_err err = abi_copy_events(known, sizeof(*known), sizeof(*events), events);
     return err ? option_problem(check->detail, err, "events: size: %s", wh_err_text(err)) : WH_OK;
 }
 

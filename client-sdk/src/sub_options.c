@@ -3,26 +3,12 @@
  * in.  A tags filter becomes the protocol's tree; its limits keep hostile or mistaken
  * trees of the program from recursing for ever.
  */
+#include "client-sdk/src/abi.h"
 #include "client-sdk/src/sub_internal.h"
 #include "common/base/utf8.h"
 #include "common/protocol/copy.h"
 
 enum { RESUBSCRIBE_MIN_MS = 500, RESUBSCRIBE_MAX_MS = 20000, RESUBSCRIBE_LIMIT_MS = 1 << 30 };
-
-/*
- * A struct that begins with its size, as this library knows it: what an older program does not
- * have is zero.  WH_EABI: a newer one has set what we do not know.
- */
-static enum wh_err take_struct(void *to, size_t known, const void *from, size_t size)
-{
-    const char *bytes = from;
-    for (size_t i = known; i < size; i++) {
-        if (bytes[i])
-            return WH_EABI;
-    }
-    memcpy(to, from, size < known ? size : known);
-    return WH_OK;
-}
 
 static enum wh_err refuse(struct wh_error *detail, enum wh_err err, const char *text)
 {
@@ -213,10 +199,11 @@ static enum wh_err take_events(struct wh_sub *sub,
                                const struct wh_sub_events *events,
                                struct wh_error *detail)
 {
-    size_t size = events->size ? events->size : sizeof(*events);
-    if (take_struct(&sub->events, sizeof(sub->events), events, size))
-        return refuse(detail, WH_EABI, "events has callbacks that this library does not know");
-    return WH_OK;
+    enum wh_err err = abi_copy_events(&sub->events, sizeof(sub->events), sizeof(*events), events);
+    return err ? refuse(detail, err,
+                        err == WH_EABI ? "events has callbacks that this library does not know"
+                                       : "size of events is none")
+               : WH_OK;
 }
 
 static enum wh_err take_filter(struct wh_sub *sub,
@@ -262,11 +249,12 @@ enum wh_err sub_take_options(struct wh_sub *sub,
                              struct wh_error *detail)
 {
     struct wh_sub_options known = WH_SUB_OPTIONS_INIT;
-    if (options && options->size < sizeof(options->size))
-        return refuse(detail, WH_EINVAL, "size of the options is not set: use WH_SUB_OPTIONS_INIT");
-    if (options && take_struct(&known, sizeof(known), options, options->size))
-        return refuse(detail, WH_EABI, "an option is set that this library does not know");
-    enum wh_err err = take_known(sub, &known, detail);
+    enum wh_err err = options ? abi_copy(&known, sizeof(known), options) : WH_OK;
+    if (err)
+        return refuse(detail, err,
+                      err == WH_EABI ? "an option is set that this library does not know"
+                                     : "size of the options is not set: use WH_SUB_OPTIONS_INIT");
+    err = take_known(sub, &known, detail);
     if (err)
         return err;
     if (known.user_free) {

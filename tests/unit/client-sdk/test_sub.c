@@ -46,6 +46,7 @@ static void bad_names_and_options_are_refused_with_a_text(void **state)
         char newer[8];
     } newer = {.known = {.size = sizeof(newer)}, .newer = {1}};
     static const struct wh_filter leaf = {.key = "k", .cmp = "ex"};
+    static const struct wh_sub_events no_size = {.size = 3};
     static const struct {
         struct wh_sub_options options;
     } bad[] = {
@@ -54,13 +55,21 @@ static void bad_names_and_options_are_refused_with_a_text(void **state)
         {{.size = sizeof(struct wh_sub_options), .token = "\xFF"}},
         {{.size = sizeof(struct wh_sub_options), .delta = true, .filter = &leaf}},
         {{.size = 0}},
+        {{.size = sizeof(struct wh_sub_options), .events = &no_size}},
     };
+    struct {
+        struct wh_sub_events known;
+        char newer[8];
+    } newer_events = {.known = {.size = sizeof(newer_events)}, .newer = {1}};
+    const struct wh_sub_options with_newer = {.size = sizeof(with_newer),
+                                              .events = &newer_events.known};
     struct wh_sub *sub = NULL;
     struct wh_error detail;
     assert_int_equal(sub_new(&fake->engine, "", NULL, &sub, &detail), WH_EINVAL);
     assert_int_equal(sub_new(&fake->engine, longest, NULL, &sub, &detail), WH_EINVAL);
     assert_int_equal(sub_new(&fake->engine, "\xFF", NULL, &sub, NULL), WH_EINVAL);
     assert_int_equal(sub_new(&fake->engine, "c", &newer.known, &sub, &detail), WH_EABI);
+    assert_int_equal(sub_new(&fake->engine, "c", &with_newer, &sub, &detail), WH_EABI);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         detail.text[0] = '\0';
         assert_int_equal(sub_new(&fake->engine, "c", &bad[i].options, &sub, &detail), WH_EINVAL);
