@@ -3,9 +3,11 @@
  *
  * A call is on `unsent` with a copy of its command until there is a
  * connection (and, through a subscription, until that is SUBSCRIBED), then on `sent` and in
- * pending_by_id.  Whatever comes first ends it, by end_call: reply, time-out, loss, cancel.
- * Nothing is ever sent twice.  Ids go on counting over connections, and what was sent
- * ends with its connection: so a reply always belongs to what it names.
+ * pending_by_id.  What waits for a subscription is on a list of that as well, so that a
+ * subscription's change costs nothing to the calls of others.  Whatever comes first ends a call, by
+ * end_call: reply, time-out, loss, cancel.  Nothing is ever sent twice.  Ids go on counting over
+ * connections, and what was sent ends with its connection: so a reply always belongs to what it
+ * names.
  */
 #include "client-sdk/src/engine.h"
 #include "client-sdk/src/sub.h"
@@ -55,6 +57,7 @@ static struct pending *pending_new(struct engine *engine,
     if (!pending)
         return NULL;
     wh_list_init(&pending->link);
+    wh_list_init(&pending->sub_link);
     wh_timer_init(&pending->timer, on_timeout);
     wh_timer_start(&engine->wheel, &pending->timer, engine->now_ms,
                    timeout_ms ? timeout_ms : engine->settings->timeout_ms);
@@ -71,6 +74,7 @@ static struct pending *pending_new(struct engine *engine,
 void pending_detach(struct engine *engine, struct pending *pending)
 {
     wh_list_remove(&pending->link);
+    wh_list_remove(&pending->sub_link);
     wh_timer_stop(&engine->wheel, &pending->timer);
     if (pending->id != 0 && wh_map_get(&engine->pending_by_id, id_key(pending)) == pending)
         wh_map_remove(&engine->pending_by_id, id_key(pending));
@@ -469,6 +473,8 @@ static enum wh_err keep_call(struct engine *engine,
     pending->command = copy;
     engine->unsent_bytes += pending->arena.used;
     wh_list_push_back(&engine->unsent, &pending->link);
+    if (pending->sub)
+        wh_list_push_back(&pending->sub->unsent, &pending->sub_link);
     return WH_OK;
 }
 
@@ -522,40 +528,38 @@ enum wh_err engine_call(struct engine *engine,
     return WH_OK;
 }
 
-static void send_waiting(struct engine *engine, const struct wh_sub *sub)
+static void send_kept(struct engine *engine, struct pending *pending)
 {
-    WH_LIST_EACH(link, &engine->unsent)
-    {
-        struct pending *pending = WH_CONTAINER_OF(link, struct pending, link);
-        if ((sub && pending->sub != sub) || !can_send(engine, pending->sub))
-            continue;
-        enum wh_err err = send_call(engine, pending, pending->command);
-        if (err) {
-            end_with_error(engine, pending, err, WH_CODE_WRITE_ERROR);
-            continue;
-        }
-        engine->unsent_bytes -= pending->arena.used;
-        pending->command = NULL;
+    if (!can_send(engine, pending->sub))
+        return;
+    enum wh_err err = send_call(engine, pending, pending->command);
+    if (err) {
+        end_with_error(engine, pending, err, WH_CODE_WRITE_ERROR);
+        return;
     }
+    wh_list_remove(&pending->sub_link);
+    engine->unsent_bytes -= pending->arena.used;
+    pending->command = NULL;
 }
 
 void calls_send_waiting(struct engine *engine)
 {
-    send_waiting(engine, NULL);
+    WH_LIST_EACH(link, &engine->unsent)
+    {
+        send_kept(engine, WH_CONTAINER_OF(link, struct pending, link));
+    }
 }
 
 void calls_on_sub(struct engine *engine, struct wh_sub *sub)
 {
-    if (sub->state == WH_SUB_SUBSCRIBED) {
-        send_waiting(engine, sub);
+    if (sub->state == WH_SUB_SUBSCRIBING)
         return;
-    }
-    if (sub->state != WH_SUB_UNSUBSCRIBED)
-        return;
-    WH_LIST_EACH(link, &engine->unsent)
+    WH_LIST_EACH(link, &sub->unsent)
     {
-        struct pending *pending = WH_CONTAINER_OF(link, struct pending, link);
-        if (pending->sub == sub)
+        struct pending *pending = WH_CONTAINER_OF(link, struct pending, sub_link);
+        if (sub->state == WH_SUB_SUBSCRIBED)
+            send_kept(engine, pending);
+        else
             end_with_error(engine, pending, WH_EUNSUBSCRIBED, WH_CODE_UNSUBSCRIBED);
     }
 }

@@ -69,7 +69,8 @@ enum pending_kind {
 
 /* A command that waits for its reply: a call of the program, or the engine's own. */
 struct pending {
-    struct wh_list link; /* engine.unsent or engine.sent */
+    struct wh_list link;     /* engine.unsent or engine.sent */
+    struct wh_list sub_link; /* sub->unsent: those of engine.unsent that wait for `sub` */
     struct wh_timer timer;
     struct engine *engine;
     uint32_t id;         /* of the command; 0 = not sent */

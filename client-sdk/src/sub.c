@@ -76,6 +76,7 @@ static struct wh_sub *alloc_sub(struct engine *engine, struct wh_slice channel)
     }
     memcpy(sub->channel, channel.ptr, channel.len);
     sub->channel[channel.len] = '\0';
+    wh_list_init(&sub->unsent);
     atomic_init(&sub->refs, 1);
     sub->engine = engine;
     sub->client = engine->client;

@@ -42,6 +42,7 @@ struct wh_sub {
     _Atomic uint32_t
         refs;            /* engine (while in engine.subs), events, pendings, the program's calls */
     struct wh_list link; /* engine.subs_in_order */
+    struct wh_list unsent; /* pendings, by sub_link: calls through it that wait */
     struct engine *engine;
     struct wh_client *client;
     char *channel; /* with a NUL; of its own */

@@ -253,12 +253,133 @@ static void frames_of_the_smallest_publications_fit_into_their_memory(void **sta
     }
 }
 
+/* ---- calls through subscriptions that wait ---- */
+
+/* How synchronous calls ended: "b2 WH_EUNSUBSCRIBED", a line each. */
+static char ends[256];
+
+/* Static where they are made: they outlive a test that fails. */
+struct asked {
+    char name[8];
+    struct call *call;
+};
+
+static void on_completion(void *user, const struct call_outcome *outcome)
+{
+    const struct asked *asked = user;
+    size_t len = strlen(ends);
+    (void)snprintf(ends + len, sizeof(ends) - len, "%s %s\n", asked->name,
+                   wh_err_name(outcome->error ? outcome->error->err : WH_OK));
+}
+
+static void ask_publish(struct fake_sdk *fake,
+                        struct wh_sub *sub,
+                        struct asked *asked,
+                        const char *name)
+{
+    char data[16];
+    (void)snprintf(asked->name, sizeof(asked->name), "%s", name);
+    (void)snprintf(data, sizeof(data), "\"%s\"", name);
+    struct call_request request = {.kind = PENDING_PUBLISH, .sub = sub, .data = wh_json(data)};
+    asked->call = call_new(fake->engine.client);
+    assert_non_null(asked->call);
+    asked->call->completion = on_completion;
+    asked->call->user = asked;
+    assert_int_equal(engine_call(&fake->engine, &request, asked->call), WH_OK);
+}
+
+static size_t waiting(const struct wh_sub *sub)
+{
+    size_t count = 0;
+    for (const struct wh_list *at = sub->unsent.next; at != &sub->unsent; at = at->next)
+        count++;
+    return count;
+}
+
+static void expect_publish(struct fake_sdk *fake, const char *data)
+{
+    const struct wh_command *command = fake_sdk_take_command(fake);
+    if (!command || !command->publish)
+        fail_msg("no publish was sent");
+    else
+        assert_true(wh_slice_equal_str(command->publish->data.bytes, data));
+}
+
+static uint32_t take_subscribe(struct fake_sdk *fake)
+{
+    const struct wh_command *command = fake_sdk_take_command(fake);
+    if (!command || !command->subscribe)
+        fail_msg("no subscribe was sent");
+    return command ? command->id : 0;
+}
+
+static void calls_wait_for_their_own_subscription_only(void **state)
+{
+    struct fake_sdk *fake = *state;
+    struct wh_sub *a = fake_sdk_sub(fake, "a", NULL), *b = fake_sdk_sub(fake, "b", NULL);
+    static struct asked calls[6];
+    ends[0] = '\0';
+    assert_int_equal(sub_subscribe(a), WH_OK);
+    assert_int_equal(sub_subscribe(b), WH_OK);
+    fake_sdk_connect(fake);
+    const uint32_t id = take_subscribe(fake);
+    (void)take_subscribe(fake);
+    static const char *const names[] = {"a1", "b1", "a2", "b2", "a3", "b3"};
+    for (size_t i = 0; i < 6; i++)
+        ask_publish(fake, i % 2 ? b : a, &calls[i], names[i]);
+    assert_null(fake_sdk_take_command(fake));
+    assert_int_equal(waiting(a), 3);
+    assert_int_equal(waiting(b), 3);
+    engine_cancel(&fake->engine, calls[2].call); /* a2: a synchronous call ends without a word */
+    fake_sdk_say(fake, "{\"id\":%u,\"subscribe\":{}}", id);
+    expect_publish(fake, "\"a1\"");
+    expect_publish(fake, "\"a3\"");
+    assert_null(fake_sdk_take_command(fake));
+    assert_int_equal(waiting(a), 0);
+    assert_int_equal(waiting(b), 3);
+    assert_string_equal(ends, "");
+    sub_unsubscribe(b, 0, "u");
+    assert_int_equal(waiting(b), 0);
+    assert_int_equal(fake->engine.unsent_bytes, 0);
+    assert_string_equal(ends, "b1 WH_EUNSUBSCRIBED\nb2 WH_EUNSUBSCRIBED\nb3 WH_EUNSUBSCRIBED\n");
+    engine_close(&fake->engine);
+    for (size_t i = 0; i < 6; i++)
+        call_unref(calls[i].call);
+}
+
+/* They go where everything that waits goes, and leave nothing behind. */
+static void calls_that_wait_end_by_time_and_with_their_subscription(void **state)
+{
+    struct fake_sdk *fake = *state;
+    struct wh_sub *a = fake_sdk_sub(fake, "a", NULL);
+    static struct asked late, early;
+    ends[0] = '\0';
+    assert_int_equal(sub_subscribe(a), WH_OK);
+    fake_sdk_connect(fake);
+    (void)take_subscribe(fake);
+    ask_publish(fake, a, &late, "late");
+    fake_sdk_advance(fake, 4000);
+    ask_publish(fake, a, &early, "early");
+    fake_sdk_lose(fake);
+    assert_int_equal(waiting(a), 2); /* for the next connection */
+    fake_sdk_advance(fake, 2000);
+    assert_int_equal(waiting(a), 1);
+    assert_string_equal(ends, "late WH_ETIMEOUT\n");
+    sub_forget(a);
+    assert_string_equal(ends, "late WH_ETIMEOUT\nearly WH_EUNSUBSCRIBED\n");
+    engine_close(&fake->engine);
+    call_unref(late.call);
+    call_unref(early.call);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_client_has_one_subscription_to_a_channel),
+        TEST(calls_wait_for_their_own_subscription_only),
+        TEST(calls_that_wait_end_by_time_and_with_their_subscription),
         TEST(bad_names_and_options_are_refused_with_a_text),
         TEST(a_filter_that_is_too_deep_or_too_large_is_refused),
         TEST(an_absurd_epoch_is_bounded_and_counts_as_lost),
