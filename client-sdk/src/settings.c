@@ -268,9 +268,6 @@ static enum wh_err take_tls(const struct check *check)
     if (err)
         return option_problem(check->detail, err, "tls: size: %s", wh_err_text(err));
     settings->has_tls = true;
-    if (tls->ca_dir)
-        return option_problem(check->detail, WH_EUNSUPPORTED,
-                              "tls.ca_dir: not with this version of libwebsockets; use ca_file");
     if (!tls->cert_file != !tls->key_file)
         return option_problem(check->detail, WH_EINVAL,
                               "tls.cert_file and tls.key_file come together");

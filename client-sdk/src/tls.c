@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 struct tls {
     struct wh_list link; /* of those that tls_acquire knows */
@@ -269,13 +270,28 @@ static enum wh_err load_memory(SSL_CTX *context, struct wh_data pem, struct wh_e
     return WH_OK;
 }
 
+/* OpenSSL looks into it when a certificate asks for its issuer, and does not mind one that is not
+ * there. */
+static bool is_directory(const char *path)
+{
+    struct stat about;
+    if (stat(path, &about) != 0)
+        ERR_raise(ERR_LIB_SYS, errno);
+    else if (!S_ISDIR(about.st_mode))
+        ERR_raise(ERR_LIB_SYS, ENOTDIR);
+    else
+        return true;
+    return false;
+}
+
 static enum wh_err load_authorities(SSL_CTX *context,
                                     const struct wh_tls_options *options,
                                     struct wh_error *detail)
 {
     if (options->ca_file && SSL_CTX_load_verify_file(context, options->ca_file) != 1)
         return refuse(detail, "ca_file", options->ca_file);
-    if (options->ca_dir && SSL_CTX_load_verify_dir(context, options->ca_dir) != 1)
+    if (options->ca_dir &&
+        (!is_directory(options->ca_dir) || SSL_CTX_load_verify_dir(context, options->ca_dir) != 1))
         return refuse(detail, "ca_dir", options->ca_dir);
     if (options->ca.ptr)
         return load_memory(context, options->ca, detail);

@@ -161,8 +161,10 @@ struct wh_header {
 struct wh_tls_options {
     size_t size;
     const char *ca_file; /* PEM; NULL = the system's */
-    const char *ca_dir;  /* not with libwebsockets 4.1: WH_EUNSUPPORTED when set there */
-    struct wh_data ca;   /* PEM in memory */
+    /* PEM files under their hashes, as openssl-rehash(1) makes them; read when a handshake needs
+     * one.  Beside ca_file and ca, in place of the system's. */
+    const char *ca_dir;
+    struct wh_data ca;                /* PEM in memory */
     const char *cert_file, *key_file; /* of the client, PEM */
     const char *key_password;
     const char *server_name;   /* for SNI and the check of the certificate; NULL = the URL's host */

@@ -2,16 +2,20 @@
 #include "tests/support/fake_client.h"
 #include "tests/support/raw_peer.h"
 
+#include <dirent.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <setjmp.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -249,6 +253,62 @@ static void authorities_may_come_in_a_file_or_be_several(void **state)
     server.client.settings.tls.ca_file = path("authority.pem");
     connect_and_echo(&server);
     stop(&server);
+}
+
+/* openssl(1) makes the links by which OpenSSL finds an issuer. */
+static void rehash(const char *where)
+{
+    char *const arguments[] = {(char *)(uintptr_t) "openssl", (char *)(uintptr_t) "rehash",
+                               (char *)(uintptr_t)where, NULL};
+    pid_t pid;
+    int status = -1;
+    assert_int_equal(posix_spawnp(&pid, "openssl", NULL, NULL, arguments, environ), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void remove_directory(const char *where)
+{
+    char name[512];
+    DIR *entries = opendir(where);
+    assert_non_null(entries);
+    for (const struct dirent *entry; (entry = readdir(entries));) {
+        (void)snprintf(name, sizeof name, "%s/%s", where, entry->d_name);
+        (void)unlink(name); /* "." and ".." stay */
+    }
+    (void)closedir(entries);
+    assert_int_equal(rmdir(where), 0);
+}
+
+static void connect_with_directory(const char *where, const char *says)
+{
+    struct server server;
+    start(&server, &localhost, "localhost");
+    server.client.settings.tls.ca = (struct wh_data){0};
+    server.client.settings.tls.ca_dir = where;
+    if (says)
+        connect_and_fail(&server, says);
+    else
+        connect_and_echo(&server);
+    stop(&server);
+}
+
+static void authorities_may_lie_in_a_directory(void **state)
+{
+    (void)state;
+    char hashed[64];
+    (void)snprintf(hashed, sizeof hashed, "%s", path("hashed"));
+    assert_int_equal(mkdir(hashed, 0700), 0);
+    write_pem("hashed/stranger", &stranger, NULL);
+    rehash(hashed);
+    connect_with_directory(hashed, "certificate: unable to get local issuer certificate");
+    write_pem("hashed/authority", &authority, NULL);
+    connect_with_directory(hashed, "certificate: unable to get local issuer certificate");
+    rehash(hashed);
+    connect_with_directory(hashed, NULL);
+    connect_with_directory(path("authority.pem"), "/authority.pem\": Not a directory");
+    remove_directory(hashed);
+    connect_with_directory(hashed, "/hashed\": No such file or directory");
 }
 
 static void an_unknown_authority_is_refused(void **state)
@@ -505,6 +565,7 @@ int main(void)
         cmocka_unit_test(a_known_authority_and_the_right_name_connect),
         cmocka_unit_test(a_literal_is_checked_but_not_named),
         cmocka_unit_test(authorities_may_come_in_a_file_or_be_several),
+        cmocka_unit_test(authorities_may_lie_in_a_directory),
         cmocka_unit_test(an_unknown_authority_is_refused),
         cmocka_unit_test(a_wrong_name_is_refused),
         cmocka_unit_test(an_expired_certificate_is_refused),
