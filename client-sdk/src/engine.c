@@ -634,7 +634,7 @@ static void start_pings(struct engine *engine, const struct wh_connect_result *r
     uint64_t interval_ms = (uint64_t)result->ping * 1000;
     engine->ping_interval_ms = interval_ms < UINT32_MAX ? (uint32_t)interval_ms : UINT32_MAX;
     engine->must_pong = result->ping > 0 && result->pong;
-    if (result->ping > 0)
+    if (result->ping > 0 && engine->settings->max_server_ping_delay_ms != WH_NEVER)
         wh_timer_start(&engine->wheel, &engine->ping_timer, engine->now_ms, ping_limit_ms(engine));
 }
 

@@ -26,6 +26,7 @@ struct option_row {
     size_t offset; /* in struct wh_client_options */
     uint64_t default_value;
     uint64_t min, max; /* MS, BYTES */
+    bool may_be_never; /* MS: WH_NEVER too */
 };
 
 /* option_row_count of them, in the order of the struct. */

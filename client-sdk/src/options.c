@@ -35,7 +35,12 @@ const struct option_row option_rows[] = {
     MS(token_timeout_ms, 10000),
     MS(min_reconnect_ms, 500),
     MS(max_reconnect_ms, 20000),
-    MS(max_server_ping_delay_ms, 10000),
+    ROW(MS,
+        max_server_ping_delay_ms,
+        .default_value = 10000,
+        .min = 1,
+        .max = MS_MAX,
+        .may_be_never = true),
     MS(close_timeout_ms, 250),
     ROW(BOOL, no_reconnect),
     BYTES(message_bytes_max, 1 << 20),
@@ -84,6 +89,10 @@ static enum wh_err parse_decimal(const char *value, uint64_t *out_number)
 static enum wh_err set_ms(uint32_t *field, const struct option_row *row, const char *value)
 {
     uint64_t ms;
+    if (row->may_be_never && strcmp(value, "never") == 0) {
+        *field = WH_NEVER;
+        return WH_OK;
+    }
     enum wh_err err = parse_decimal(value, &ms);
     if (err)
         err = wh_duration_parse(wh_slice_from_str(value), &ms);
@@ -144,13 +153,14 @@ static enum wh_err set_row(struct wh_client_options *options,
     return WH_EFORMAT;
 }
 
-static const char *expected(enum option_type type)
+static const char *expected(const struct option_row *row)
 {
-    switch (type) {
+    switch (row->type) {
     case OPTION_BOOL:
         return "true or false";
     case OPTION_MS:
-        return "a duration up to 2^31 ms, like 5s or 300ms";
+        return row->may_be_never ? "a duration up to 2^31 ms, like 5s or 300ms, or never"
+                                 : "a duration up to 2^31 ms, like 5s or 300ms";
     case OPTION_BYTES:
         return "a size up to 4GiB, like 65536 or 64KiB";
     case OPTION_ENCODING:
@@ -188,7 +198,7 @@ enum wh_err wh_client_options_set(struct wh_client_options *options,
         if (set_row(options, row, value) == WH_OK)
             return WH_OK;
         return option_problem(detail, WH_EFORMAT, "%s: \"%.100s\" is not %s", name, value,
-                              expected(row->type));
+                              expected(row));
     }
     return unknown_name(name, detail);
 }

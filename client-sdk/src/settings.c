@@ -52,6 +52,8 @@ static enum wh_err check_number(const struct check *check,
 {
     if (*number == 0)
         *number = row->default_value;
+    if (row->may_be_never && *number == WH_NEVER)
+        return WH_OK;
     if (*number < row->min || *number > row->max)
         return option_problem(check->detail, WH_EINVAL, "%s: %llu is not between %llu and %llu",
                               row->name, (unsigned long long)*number, (unsigned long long)row->min,

@@ -39,7 +39,7 @@ struct settings {
     const char *proxy; /* NULL = ask the environment */
     uint32_t timeout_ms, connect_timeout_ms, token_timeout_ms;
     uint32_t min_reconnect_ms, max_reconnect_ms;
-    uint32_t max_server_ping_delay_ms;
+    uint32_t max_server_ping_delay_ms; /* or WH_NEVER */
     uint32_t close_timeout_ms;
     bool no_reconnect;
     size_t message_bytes_max, send_queue_bytes_max, event_queue_bytes_max;

@@ -177,6 +177,9 @@ struct wh_tls_options {
         .size = sizeof(struct wh_tls_options)                                                      \
     }
 
+/* A duration that does not end: what 0 would be if it were not the default. */
+#define WH_NEVER UINT32_MAX
+
 struct wh_client_options {
     size_t size;     /* set by the initialiser: the version of this struct */
     const char *url; /* ws:// or wss://; several, comma separated, are tried one after another.
@@ -197,13 +200,14 @@ struct wh_client_options {
     const char *proxy; /* "http://user:password@host:port", all but the host optional (port 1080);
                           NULL = http(s)_proxy of the environment, honouring no_proxy; "" = none */
 
-    /* Milliseconds; 0 = the default.  At most 2^31. */
+    /* Milliseconds; 0 = the default.  At most 2^31, or WH_NEVER where that is said. */
     uint32_t timeout_ms;               /* of a command: 5,000 */
     uint32_t connect_timeout_ms;       /* look-up, TCP, TLS and upgrade together: 10,000 */
     uint32_t token_timeout_ms;         /* for an answer to get_token: 10,000 */
     uint32_t min_reconnect_ms;         /* back-off, full jitter: 500 … */
     uint32_t max_reconnect_ms;         /* … 20,000 */
-    uint32_t max_server_ping_delay_ms; /* a server ping may be late by: 10,000 */
+    uint32_t max_server_ping_delay_ms; /* a server ping may be late by: 10,000; WH_NEVER: a server
+                                          that is silent is never given up */
     uint32_t close_timeout_ms;         /* wh_client_free waits for the peer at most: 250 */
     bool no_reconnect; /* the first loss of the connection is final: disconnected 1 … */
 
@@ -225,9 +229,9 @@ struct wh_client_options {
 
 /*
  * Set one option by its name ("url", "timeout_ms", "message_bytes_max", …) from text: "true", "5s",
- * "64KiB", "msgpack".  For command lines, bindings, configuration files.  Strings are borrowed by
- * `options` as all its pointers are.
- * WH_ENOTFOUND with the nearest name, WH_EFORMAT; `detail` may be NULL.
+ * "never", "64KiB", "msgpack".  For command lines, bindings, configuration files.  Strings are
+ * borrowed by `options` as all its pointers are. WH_ENOTFOUND with the nearest name, WH_EFORMAT;
+ * `detail` may be NULL.
  */
 WH_API enum wh_err wh_client_options_set(struct wh_client_options *options,
                                          const char *name,

@@ -49,6 +49,30 @@ static void zero_is_the_default(void **state)
     settings_deinit(&settings);
 }
 
+/* Zero being taken, and the others not to be had without an end. */
+static void never_is_for_the_pings_of_the_server_only(void **state)
+{
+    (void)state;
+    struct wh_client_options options = {
+        .size = sizeof(options), .url = "ws://h", .max_server_ping_delay_ms = WH_NEVER};
+    struct settings settings;
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_OK);
+    assert_true(settings.max_server_ping_delay_ms == WH_NEVER);
+    settings_deinit(&settings);
+    options.max_server_ping_delay_ms = WH_NEVER - 1;
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_EINVAL);
+    options.max_server_ping_delay_ms = 0;
+    assert_int_equal(wh_client_options_set(&options, "max_server_ping_delay_ms", "never", NULL),
+                     WH_OK);
+    assert_true(options.max_server_ping_delay_ms == WH_NEVER);
+    static const char *const others[] = {"timeout_ms", "connect_timeout_ms", "token_timeout_ms",
+                                         "max_reconnect_ms", "close_timeout_ms"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_int_equal(wh_client_options_set(&options, others[i], "never", NULL), WH_EFORMAT);
+    options.timeout_ms = WH_NEVER;
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_EINVAL);
+}
+
 static enum wh_err try_url(const char *url, struct wh_error *detail)
 {
     struct wh_client_options options = {.size = sizeof(options), .url = url};
@@ -270,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(urls_are_a_list),
         cmocka_unit_test(zero_is_the_default),
+        cmocka_unit_test(never_is_for_the_pings_of_the_server_only),
         cmocka_unit_test(one_bad_url_spoils_the_list),
         cmocka_unit_test(every_bad_option_is_refused_with_its_name),
         cmocka_unit_test(a_newer_struct_is_fine_unless_it_asks_for_something_new),
