@@ -78,8 +78,17 @@ CLIENT_EVENT(error, error, &event->u.error)
 CLIENT_EVENT(message, message, &event->u.data)
 CLIENT_EVENT(server_subscribing, server_subscribing, event->channel)
 CLIENT_EVENT(server_subscribed, server_subscribed, &event->u.subscribed)
-CLIENT_EVENT(server_unsubscribed, server_unsubscribed, event->channel)
 CLIENT_EVENT(server_publication, server_publication, &event->u.publication)
+
+static void on_server_unsubscribed(struct wh_client *client, struct event *event)
+{
+    const struct wh_client_events *events = &client->settings.events;
+    void *user = client->settings.user;
+    if (events->server_unsubscribed_why)
+        events->server_unsubscribed_why(client, event->channel, &event->u.transition, user);
+    else if (events->server_unsubscribed)
+        events->server_unsubscribed(client, event->channel, user);
+}
 
 static void on_server_join(struct wh_client *client, struct event *event)
 {

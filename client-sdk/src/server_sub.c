@@ -61,19 +61,24 @@ void server_subs_deinit(struct engine *engine)
 /* ---- events
  * -------------------------------------------------------------------------------------------- */
 
-/* The channel's name is the event's own: the subscription may be gone before it is read. */
+/* Name and reason are the event's own: subscription and message may be gone before it is read. */
 static struct event *transition_new(enum event_kind kind,
                                     const char *channel,
                                     uint32_t code,
-                                    const char *reason)
+                                    struct wh_slice reason)
 {
     size_t size = strlen(channel) + 1;
-    struct event *event = event_new(kind, NULL, size);
+    if (reason.len > SUB_REASON_BYTES_MAX)
+        reason.len = SUB_REASON_BYTES_MAX;
+    struct event *event = event_new(kind, NULL, size + reason.len + 1);
     if (!event)
         return NULL;
-    event->channel = memcpy(event_extra(event), channel, size);
+    char *text = event_extra(event); /* of zeros */
+    event->channel = memcpy(text, channel, size);
+    if (reason.len > 0)
+        memcpy(text + size, reason.ptr, reason.len);
     event->u.transition.code = code;
-    event->u.transition.reason = reason;
+    event->u.transition.reason = text + size;
     return event;
 }
 
@@ -257,7 +262,10 @@ static enum wh_err take_listed(struct engine *engine,
     return WH_OK;
 }
 
-static void end(struct engine *engine, struct server_sub *sub, uint32_t code, const char *reason)
+static void end(struct engine *engine,
+                struct server_sub *sub,
+                uint32_t code,
+                struct wh_slice reason)
 {
     struct event *event = transition_new(EVENT_UNSUBSCRIBED, sub->channel, code, reason);
     if (!event) {
@@ -283,7 +291,7 @@ static void drop_unlisted(struct engine *engine)
     struct wh_list *link;
     while ((link = wh_list_pop_front(&gone)) != NULL)
         end(engine, WH_CONTAINER_OF(link, struct server_sub, link), 0,
-            "not among the subscriptions of this connection");
+            WH_SLICE_LITERAL("not among the subscriptions of this connection"));
 }
 
 void subs_on_connected(struct engine *engine,
@@ -312,8 +320,9 @@ void server_subs_on_disconnected(struct engine *engine)
             continue;
         sub->is_subscribed = false;
         sub->is_listed = false;
-        struct event *event = transition_new(EVENT_SUBSCRIBING, sub->channel,
-                                             SUBSCRIBING_TRANSPORT_CLOSED, "transport closed");
+        struct event *event =
+            transition_new(EVENT_SUBSCRIBING, sub->channel, SUBSCRIBING_TRANSPORT_CLOSED,
+                           WH_SLICE_LITERAL("transport closed"));
         if (event) /* without memory the program hears of it by the next subscribed */
             engine_push(engine, event);
     }
@@ -391,7 +400,7 @@ void server_subs_on_push(struct engine *engine, struct message *message, const s
     else if (push->join || push->leave)
         err = on_presence(engine, message, push);
     else if (push->unsubscribe)
-        end(engine, sub, push->unsubscribe->code, "unsubscribed by the server");
+        end(engine, sub, push->unsubscribe->code, push->unsubscribe->reason);
     if (err == WH_ENOMEM)
         engine_reconnect_no_memory(engine);
     else if (err)

@@ -321,12 +321,13 @@ static enum wh_err take_connect_data(const struct check *check)
 
 static enum wh_err take_events(const struct check *check)
 {
+    const size_t first_size = offsetof(struct wh_client_events, server_unsubscribed_why);
     const struct wh_client_events *events = check->options->events;
     struct wh_client_events *known = &check->settings->events;
     known->size = sizeof(*known);
     if (!events)
         return WH_OK;
-    enum wh_err err = abi_copy_events(known, sizeof(*known), sizeof(*events), events);
+    enum wh_err err = abi_copy_events(known, sizeof(*known), first_size, events);
     return err ? option_problem(check->detail, err, "events: size: %s", wh_err_text(err)) : WH_OK;
 }
 

@@ -108,13 +108,13 @@ static void receive(struct transport *transport, const char *text)
     client_unlock(transport->client);
 }
 
-static void answer_subscribe(struct transport *transport, unsigned id, const char *line)
+static void answer_subscribe(struct transport *transport, unsigned long id, const char *line)
 {
     char channel[64] = "", text[256];
     const char *at = strstr(line, "\"channel\":\"");
     if (at)
         sscanf(at, "\"channel\":\"%63[^\"]", channel);
-    snprintf(text, sizeof text, "{\"id\":%u,\"subscribe\":{}}", id);
+    snprintf(text, sizeof text, "{\"id\":%lu,\"subscribe\":{}}", id);
     receive(transport, text);
     for (uint32_t i = 1; i <= atomic_load(&push_count); i++) {
         snprintf(text, sizeof text, "{\"push\":{\"channel\":\"%s\",\"pub\":{\"data\":{\"n\":%u}}}}",
@@ -138,10 +138,15 @@ static void answer(struct transport *transport, const char *line)
          "\"presence\":{\"presence\":{\"c1\":{\"client\":\"c1\",\"user\":\"u\"}}}"},
         {"\"presence_stats\":", "\"presence_stats\":{\"num_clients\":1,\"num_users\":1}"},
     };
-    unsigned id = 0;
     const char *at = strstr(line, "\"id\":");
-    if (!at || sscanf(at, "\"id\":%u", &id) != 1 || strstr(line, "\"silent\""))
+    unsigned long id = at ? strtoul(at + strlen("\"id\":"), NULL, 10) : 0;
+    if (id == 0 || strstr(line, "\"silent\""))
         return;
+    if (strstr(line, "\"kick\"")) { /* a server-side subscription that does not last */
+        receive(transport, "{\"push\":{\"channel\":\"own\",\"subscribe\":{}}}");
+        receive(transport, "{\"push\":{\"channel\":\"own\",\"unsubscribe\":"
+                           "{\"code\":2000,\"reason\":\"kicked\"}}}");
+    }
     if (strstr(line, "\"subscribe\":")) {
         answer_subscribe(transport, id, line);
         return;
@@ -150,7 +155,7 @@ static void answer(struct transport *transport, const char *line)
         char text[256];
         if (!strstr(line, replies[i].method))
             continue;
-        snprintf(text, sizeof text, "{\"id\":%u,%s}", id, replies[i].reply);
+        snprintf(text, sizeof text, "{\"id\":%lu,%s}", id, replies[i].reply);
         receive(transport, text);
         return;
     }

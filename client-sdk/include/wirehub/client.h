@@ -114,7 +114,7 @@ WH_API void wh_publication_unref(const struct wh_publication *publication); /* N
 
 /* All may be NULL.  `user` is that of the options. */
 struct wh_client_events {
-    size_t size; /* WH_CLIENT_EVENTS_INIT; 0 = those of version 1 */
+    size_t size; /* WH_CLIENT_EVENTS_INIT; 0 = those of version 1, up to server_leave */
     void (*connecting)(struct wh_client *client, const struct wh_transition *why, void *user);
     void (*connected)(struct wh_client *client, const struct wh_connected *connected, void *user);
     void (*disconnected)(struct wh_client *client, const struct wh_transition *why, void *user);
@@ -143,6 +143,15 @@ struct wh_client_events {
                          const char *channel,
                          const struct wh_client_info *,
                          void *user);
+
+    /* Behind those of version 1: need `size`. */
+
+    /* In place of server_unsubscribed, with the server's code and reason; 0: a new connection came
+     * without that subscription. */
+    void (*server_unsubscribed_why)(struct wh_client *,
+                                    const char *channel,
+                                    const struct wh_transition *why,
+                                    void *user);
 };
 #define WH_CLIENT_EVENTS_INIT .size = sizeof(struct wh_client_events)
 

@@ -173,6 +173,34 @@ static void a_newer_struct_is_fine_unless_it_asks_for_something_new(void **state
     assert_int_equal(settings_init(&settings, NULL, NULL), WH_EINVAL);
 }
 
+static void no_unsubscribed(struct wh_client *client,
+                            const char *channel,
+                            const struct wh_transition *why,
+                            void *user)
+{
+    (void)client, (void)channel, (void)why, (void)user;
+}
+
+/* Programs that set no size were built for version 1: what stands behind it is not theirs. */
+static void events_without_a_size_are_those_of_version_1(void **state)
+{
+    (void)state;
+    struct wh_client_events events = {.server_unsubscribed_why = no_unsubscribed};
+    struct wh_client_options options = OPTIONS(.events = &events);
+    struct settings settings;
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_OK);
+    assert_null(settings.events.server_unsubscribed_why);
+    settings_deinit(&settings);
+    events.size = sizeof(events);
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_OK);
+    assert_ptr_equal(settings.events.server_unsubscribed_why, no_unsubscribed);
+    settings_deinit(&settings);
+    events.size = offsetof(struct wh_client_events, server_unsubscribed_why);
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_OK);
+    assert_null(settings.events.server_unsubscribed_why);
+    settings_deinit(&settings);
+}
+
 static void everything_is_copied(void **state)
 {
     (void)state;
@@ -298,6 +326,7 @@ int main(void)
         cmocka_unit_test(one_bad_url_spoils_the_list),
         cmocka_unit_test(every_bad_option_is_refused_with_its_name),
         cmocka_unit_test(a_newer_struct_is_fine_unless_it_asks_for_something_new),
+        cmocka_unit_test(events_without_a_size_are_those_of_version_1),
         cmocka_unit_test(everything_is_copied),
         cmocka_unit_test(without_memory_it_is_enomem_and_nothing_leaks),
         cmocka_unit_test(options_are_set_by_name),

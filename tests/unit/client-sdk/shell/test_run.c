@@ -635,6 +635,59 @@ static void a_call_without_its_arguments_is_refused(void **state)
     wh_runtime_free(runtime);
 }
 
+static void on_server_unsubscribed(struct wh_client *c, const char *channel, void *user)
+{
+    (void)c;
+    char *heard = user;
+    (void)snprintf(heard, 64, "%s", channel);
+}
+static void on_server_unsubscribed_why(struct wh_client *c,
+                                       const char *channel,
+                                       const struct wh_transition *why,
+                                       void *user)
+{
+    (void)c;
+    char *heard = user;
+    (void)snprintf(heard, 64, "%s %u %s", channel, why->code, why->reason);
+}
+
+static void the_end_of_a_server_side_subscription_may_be_heard_with_its_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        struct wh_client_events events;
+        const char *heard;
+    } cases[] = {
+        {{WH_CLIENT_EVENTS_INIT, .server_unsubscribed = on_server_unsubscribed}, "own"},
+        {{.server_unsubscribed = on_server_unsubscribed,
+          .server_unsubscribed_why = on_server_unsubscribed_why},
+         "own"}, /* without a size: version 1 */
+        {{WH_CLIENT_EVENTS_INIT, .server_unsubscribed = on_server_unsubscribed,
+          .server_unsubscribed_why = on_server_unsubscribed_why},
+         "own 2000 kicked"},
+        {{WH_CLIENT_EVENTS_INIT, .server_unsubscribed_why = on_server_unsubscribed_why},
+         "own 2000 kicked"},
+        {{WH_CLIENT_EVENTS_INIT}, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char heard[64] = "";
+        struct wh_runtime_options runtime_options = WH_RUNTIME_OPTIONS_INIT;
+        runtime_options.mode = WH_MODE_LOOP;
+        struct wh_client_options options = WH_CLIENT_OPTIONS_INIT;
+        options.url = "ws://localhost";
+        options.events = &cases[i].events;
+        options.user = heard;
+        struct wh_client *client = NULL;
+        assert_int_equal(wh_runtime_new(&runtime_options, &options.runtime, NULL), WH_OK);
+        assert_int_equal(wh_client_new(&options, &client, NULL), WH_OK);
+        assert_int_equal(wh_client_connect(client), WH_OK);
+        assert_int_equal(wh_client_rpc_sync(client, "kick", wh_json("1"), 0, NULL, NULL), WH_OK);
+        wh_client_free(client);
+        wh_runtime_free(options.runtime);
+        assert_string_equal(heard, cases[i].heard);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -644,6 +697,7 @@ int main(void)
         cmocka_unit_test(clients_of_a_foreign_loop_that_come_back_in_callbacks_are_not_forgotten),
         cmocka_unit_test(every_call_brings_its_own_answer),
         cmocka_unit_test(a_call_without_its_arguments_is_refused),
+        cmocka_unit_test(the_end_of_a_server_side_subscription_may_be_heard_with_its_reason),
         cmocka_unit_test(a_forked_child_is_told_so),
         cmocka_unit_test(any_function_may_be_called_in_any_callback_threaded),
         cmocka_unit_test(any_function_may_be_called_in_any_callback_dispatch),
