@@ -271,11 +271,12 @@ void client_finish_if_due(struct wh_client *client)
         release(client);
 }
 
-/* DISPATCH and LOOP: callbacks run here. */
-static void finish_here(struct wh_client *client)
+/* DISPATCH and LOOP: callbacks run here.  A close that finishes meanwhile may take the runtime with
+ * it. */
+static void finish_here(struct wh_client *client, enum wh_mode mode)
 {
     for (;;) {
-        if (runtime_mode(client->runtime) == WH_MODE_LOOP)
+        if (mode == WH_MODE_LOOP)
             client_turn(client);
         (void)deliver(client, 0);
         pthread_mutex_lock(&client->lock);
@@ -299,7 +300,7 @@ static void await_finish(struct wh_client *client)
 
 void client_free_deferred(struct wh_client *client)
 {
-    finish_here(client);
+    finish_here(client, runtime_mode(client->runtime));
     release(client);
 }
 
@@ -330,13 +331,15 @@ void wh_client_free(struct wh_client *client)
         return;
     }
     if (!deliver_is_inside()) {
-        if (!begin_close(client, false, true, NULL, NULL))
-            return;
+        client_ref(client); /* wh_client_close was there first: its end gives up the program's */
+        bool is_first = begin_close(client, false, true, NULL, NULL);
         if (mode == WH_MODE_THREADED)
             await_finish(client);
         else
-            finish_here(client);
-        release(client);
+            finish_here(client, mode);
+        if (is_first)
+            release(client);
+        client_unref(client);
         return;
     }
     bool is_first = begin_close(client, true, mode == WH_MODE_DISPATCH, NULL, NULL);

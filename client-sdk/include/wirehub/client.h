@@ -294,7 +294,13 @@ WH_API enum wh_err wh_client_set_token(struct wh_client *client, const char *tok
  */
 WH_API void wh_client_free(struct wh_client *client);
 
-/* The same without waiting: `done` (may be NULL) runs as the last callback.  Any mode. */
+/*
+ * The same without waiting: `done` (may be NULL) runs as the last callback, after user_free, and
+ * when it has returned the client is gone.  So this is the last function to be called for it, but
+ * for those inside callbacks that still come.  Who is certain that `done` has not run, because
+ * callbacks run in his own thread (DISPATCH, LOOP), may call wh_client_free after all, and it waits
+ * for that end.  A second wh_client_close does nothing, nor does its `done` run.  Any mode.
+ */
 WH_API void wh_client_close(struct wh_client *client, void (*done)(void *user), void *user);
 
 WH_API enum wh_client_state wh_client_state(const struct wh_client *client);

@@ -688,10 +688,53 @@ static void the_end_of_a_server_side_subscription_may_be_heard_with_its_reason(v
     }
 }
 
+/* ---- close, and a free behind it ---- */
+
+struct closing {
+    struct run run;
+    _Atomic int dones;
+};
+
+static void on_closed(void *user)
+{
+    struct closing *closing = user;
+    CLAIM(atomic_load(&closing->run.user_frees) == 1);
+    atomic_fetch_add(&closing->dones, 1);
+}
+
+static void expect_closed(struct closing *closing)
+{
+    assert_int_equal(atomic_load(&closing->dones), 1);
+    assert_int_equal(atomic_load(&closing->run.user_frees), 1);
+    assert_int_equal(atomic_load(&closing->run.sub_user_frees), 1);
+}
+
+static void free_behind_a_close_returns_when_all_is_over(void **state)
+{
+    (void)state;
+    static const enum wh_mode modes[] = {WH_MODE_LOOP, WH_MODE_DISPATCH};
+    for (size_t i = 0; i < 2; i++) {
+        struct closing closing = {.run.mode = modes[i]};
+        struct wh_runtime_options options = WH_RUNTIME_OPTIONS_INIT;
+        options.mode = modes[i];
+        struct wh_runtime *runtime = NULL;
+        assert_int_equal(wh_runtime_new(&options, &runtime, NULL), WH_OK);
+        make(&closing.run, runtime);
+        assert_int_equal(wh_client_connect_wait(closing.run.client, 5000, NULL), WH_OK);
+        wh_client_close(closing.run.client, on_closed, &closing);
+        wh_client_close(closing.run.client, on_closed, &closing); /* once is enough */
+        assert_int_equal(atomic_load(&closing.dones), 0);         /* nobody ran callbacks */
+        wh_client_free(closing.run.client);
+        expect_closed(&closing);
+        wh_runtime_free(runtime);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stalled_peer_does_not_hold_up_free),
+        cmocka_unit_test(free_behind_a_close_returns_when_all_is_over),
         cmocka_unit_test(events_come_in_order_and_all_of_them),
         cmocka_unit_test(a_pumped_loop_has_no_threads),
         cmocka_unit_test(clients_of_a_foreign_loop_that_come_back_in_callbacks_are_not_forgotten),
