@@ -12,7 +12,7 @@
 
 enum option_type {
     OPTION_TEXT,     /* const char * */
-    OPTION_JSON,     /* struct wh_data */
+    OPTION_DATA,     /* struct wh_data, of a text */
     OPTION_BOOL,     /* bool */
     OPTION_MS,       /* uint32_t; 0 = the default */
     OPTION_BYTES,    /* size_t; 0 = the default */
@@ -23,7 +23,7 @@ enum option_type {
 struct option_row {
     const char *name;
     enum option_type type;
-    size_t offset; /* in struct wh_client_options */
+    size_t offset; /* in struct wh_client_options; of tls.…: in struct wh_tls_options */
     uint64_t default_value;
     uint64_t min, max; /* MS, BYTES */
     bool may_be_never; /* MS: WH_NEVER too */

@@ -230,6 +230,7 @@ struct wh_client_options {
     void *user;
     void (*user_free)(void *user); /* once, after the last callback that could use `user` */
     struct wh_runtime *runtime;    /* NULL: the shared THREADED one */
+    void *owned; /* the library's: what wh_client_options_set had to allocate; begins as NULL */
 };
 #define WH_CLIENT_OPTIONS_INIT                                                                     \
     {                                                                                              \
@@ -237,15 +238,29 @@ struct wh_client_options {
     }
 
 /*
- * Set one option by its name ("url", "timeout_ms", "message_bytes_max", …) from text: "true", "5s",
- * "never", "64KiB", "msgpack".  For command lines, bindings, configuration files.  Strings are
- * borrowed by `options` as all its pointers are. WH_ENOTFOUND with the nearest name, WH_EFORMAT;
- * `detail` may be NULL.
+ * Set one option by its name from text: "true", "5s", "never", "64KiB", "msgpack".  For command
+ * lines, bindings, configuration files.  Names are those of the fields ("url", "timeout_ms", …) and
+ *
+ *     tls.FIELD               of struct wh_tls_options: "tls.ca_file"; "tls.ca" is PEM
+ *     header.NAME             of the upgrade request; a name that is set again (in any case) gets
+ *     emulated_header.NAME    the new value
+ *
+ * Values are borrowed by `options`, as everything that its pointers name; so they must stay until
+ * wh_client_new.  What `tls`, `headers` and `emulated_headers` point to afterwards, NAME included,
+ * is memory of `options`, given back by wh_client_options_deinit; what they pointed to before was
+ * copied and is not changed.
+ * WH_ENOTFOUND with the nearest name, WH_EFORMAT, WH_ELIMIT (64 headers), WH_EINVAL, WH_EABI,
+ * WH_ENOMEM; nothing was changed then.  `detail` may be NULL.
  */
 WH_API enum wh_err wh_client_options_set(struct wh_client_options *options,
                                          const char *name,
                                          const char *value,
                                          struct wh_error *detail);
+
+/* Give back what wh_client_options_set allocated, and forget what pointed there; the rest stays.
+ * Once, and not for copies of the struct.  Before or after wh_client_new, which copies.  NULL, and
+ * options that need it not, are fine. */
+WH_API void wh_client_options_deinit(struct wh_client_options *options);
 
 /*
  * A client, DISCONNECTED.  All options are checked here: the text of `detail` (may be NULL) names

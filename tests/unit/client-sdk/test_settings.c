@@ -317,6 +317,164 @@ static void bad_names_and_values_are_explained(void **state)
     assert_int_equal(wh_client_options_set(NULL, "token", "t", NULL), WH_EINVAL);
 }
 
+/* ---- TLS and headers by name ---- */
+
+static void set(struct wh_client_options *options, const char *name, const char *value)
+{
+    struct wh_error detail;
+    if (wh_client_options_set(options, name, value, &detail) != WH_OK)
+        fail_msg("%s: %s", name, detail.text);
+}
+
+static void tls_and_headers_are_set_by_name(void **state)
+{
+    (void)state;
+    char name[] = "header.X-One";
+    struct wh_client_options options = {.size = sizeof(options)};
+    set(&options, "url", "wss://h");
+    set(&options, "tls.ca_file", "ca.pem");
+    set(&options, "tls.ca_dir", "/etc/ssl/certs");
+    set(&options, "tls.ca", "-----BEGIN");
+    set(&options, "tls.cert_file", "c.pem");
+    set(&options, "tls.key_file", "k.pem");
+    set(&options, "tls.key_password", "p");
+    set(&options, "tls.server_name", "n");
+    set(&options, "tls.ciphers", "c");
+    set(&options, "tls.insecure_skip_verify", "true");
+    set(&options, "tls.insecure_skip_verify_host", "true");
+    set(&options, name, "1");
+    memset(name, 'x', sizeof(name) - 1); /* names are copied */
+    set(&options, "header.X-Two", "2");
+    set(&options, "header.x-one", "3"); /* names have no case */
+    set(&options, "emulated_header.X-Three", "4");
+    struct settings settings;
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_OK);
+    wh_client_options_deinit(&options);
+    const struct wh_tls_options *tls = &settings.tls;
+    const char *const texts[][2] = {
+        {tls->ca_file, "ca.pem"},
+        {tls->ca_dir, "/etc/ssl/certs"},
+        {tls->cert_file, "c.pem"},
+        {tls->key_file, "k.pem"},
+        {tls->key_password, "p"},
+        {tls->server_name, "n"},
+        {tls->ciphers, "c"},
+        {tls->ca.ptr, "-----BEGIN"},
+        {settings.headers[0].value, "3"},
+        {settings.headers[0].name, "X-One"},
+        {settings.headers[1].name, "X-Two"},
+        {settings.headers[1].value, "2"},
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        assert_string_equal(texts[i][0], texts[i][1]);
+    assert_true(tls->insecure_skip_verify && tls->insecure_skip_verify_host);
+    assert_int_equal(settings.header_count, 2);
+    assert_int_equal(settings.emulated_headers.count, 1);
+    assert_true(wh_slice_equal_str(settings.emulated_headers.items[0].value, "4"));
+    settings_deinit(&settings);
+    /* What pointed into it was forgotten: the options may be used again. */
+    assert_null(options.tls);
+    assert_null(options.headers);
+    assert_null(options.emulated_headers);
+    assert_int_equal(settings_init(&settings, &options, NULL), WH_OK);
+    assert_false(settings.has_tls);
+    settings_deinit(&settings);
+    wh_client_options_deinit(&options);
+    wh_client_options_deinit(NULL);
+}
+
+static void what_the_program_gave_is_copied_and_not_changed(void **state)
+{
+    (void)state;
+    static const struct wh_tls_options given = {
+        .size = offsetof(struct wh_tls_options, ca_dir), .ca_file = "mine.pem", .ca_dir = "beyond"};
+    static const struct wh_header headers[] = {{"A", "1"}, {"B", "2"}};
+    struct wh_client_options options =
+        OPTIONS(.tls = &given, .headers = headers, .header_count = 2);
+    set(&options, "tls.server_name", "n");
+    set(&options, "header.a", "3");
+    assert_ptr_not_equal(options.tls, &given);
+    assert_string_equal(options.tls->ca_file, "mine.pem");
+    assert_null(options.tls->ca_dir);
+    assert_string_equal(options.tls->server_name, "n");
+    assert_int_equal(options.header_count, 2);
+    assert_string_equal(options.headers[0].value, "3");
+    assert_string_equal(options.headers[1].value, "2");
+    assert_string_equal(headers[0].value, "1");
+    /* The program may change its mind; then it is none of our memory that is forgotten. */
+    options.headers = headers;
+    wh_client_options_deinit(&options);
+    assert_ptr_equal(options.headers, headers);
+    assert_int_equal(options.header_count, 2);
+    assert_null(options.tls);
+}
+
+static void a_refused_name_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *value;
+        enum wh_err err;
+        const char *text;
+    } cases[] = {
+        {"tls.ca_fil", "x", WH_ENOTFOUND, "no option \"tls.ca_fil\"; is tls.ca_file meant?"},
+        {"tls.", "x", WH_ENOTFOUND, "no option \"tls.\""},
+        {"tls.size", "x", WH_ENOTFOUND, "no option \"tls.size\""},
+        {"tls", "x", WH_EFORMAT, "tls: \"x\" is not something that text can say (tls.ca_file"},
+        {"headers", "x", WH_EFORMAT, "headers: "},
+        {"owned", "x", WH_EFORMAT, "owned: "},
+        {"header.", "x", WH_ENOTFOUND, "no option \"header.\""},
+        {"tls.insecure_skip_verify", "1", WH_EFORMAT,
+         "tls.insecure_skip_verify: \"1\" is not true"},
+    };
+    struct wh_client_options options = {.size = sizeof(options), .url = "ws://h"};
+    struct wh_error detail;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(wh_client_options_set(&options, cases[i].name, cases[i].value, &detail),
+                         cases[i].err);
+        if (strncmp(detail.text, cases[i].text, strlen(cases[i].text)) != 0)
+            fail_msg("\"%s\" does not begin with \"%s\"", detail.text, cases[i].text);
+    }
+    assert_null(options.tls);
+    char name[32];
+    for (int i = 0; i < SETTINGS_HEADERS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "header.h%d", i);
+        set(&options, name, "v");
+    }
+    assert_int_equal(wh_client_options_set(&options, "header.more", "v", &detail), WH_ELIMIT);
+    assert_int_equal(options.header_count, SETTINGS_HEADERS_MAX);
+    set(&options, "header.H0", "w"); /* not one more */
+    wh_client_options_deinit(&options);
+    options.header_count = 1;
+    assert_int_equal(wh_client_options_set(&options, "header.a", "v", &detail), WH_EINVAL);
+    static const struct wh_header nameless = {0};
+    options.headers = &nameless;
+    set(&options, "header.a", "v");
+    assert_int_equal(options.header_count, 2);
+    wh_client_options_deinit(&options);
+    options.size = offsetof(struct wh_client_options, owned);
+    assert_int_equal(wh_client_options_set(&options, "tls.ca_file", "f", NULL), WH_EABI);
+    assert_int_equal(wh_client_options_set(&options, "header.a", "f", NULL), WH_EABI);
+    wh_client_options_deinit(&options);
+}
+
+static void without_memory_a_name_is_not_set(void **state)
+{
+    (void)state;
+    size_t nth = 1;
+    for (bool has_failed = true; has_failed; nth++) {
+        struct wh_client_options options = {.size = sizeof(options), .url = "ws://h"};
+        failing_alloc_start(nth);
+        enum wh_err tls = wh_client_options_set(&options, "tls.ca_file", "f", NULL);
+        enum wh_err header = wh_client_options_set(&options, "header.a", "f", NULL);
+        has_failed = failing_alloc_stop();
+        assert_int_equal(tls == WH_ENOMEM || header == WH_ENOMEM, has_failed);
+        assert_int_equal(options.header_count, header == WH_OK ? 1 : 0);
+        wh_client_options_deinit(&options);
+    }
+    assert_true(nth > 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +489,10 @@ int main(void)
         cmocka_unit_test(without_memory_it_is_enomem_and_nothing_leaks),
         cmocka_unit_test(options_are_set_by_name),
         cmocka_unit_test(bad_names_and_values_are_explained),
+        cmocka_unit_test(tls_and_headers_are_set_by_name),
+        cmocka_unit_test(what_the_program_gave_is_copied_and_not_changed),
+        cmocka_unit_test(a_refused_name_changes_nothing),
+        cmocka_unit_test(without_memory_a_name_is_not_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
