@@ -78,11 +78,12 @@ static bool is_name(struct wh_slice word)
     return false;
 }
 
-/* The name in "{{name}}" that `at` begins with, blanks around it taken off; absent when it is not
- * closed. */
+/* The name in "{{name}}" that `at` begins with, blanks around it taken off; absent, and all the
+ * rest, when it is not closed. */
 static struct wh_slice name_at(const char *at, size_t *out_len)
 {
     const char *end = strstr(at + 2, "}}");
+    *out_len = strlen(at);
     if (!end)
         return WH_SLICE_ABSENT;
     *out_len = (size_t)(end - at) + 2;

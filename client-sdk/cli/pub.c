@@ -38,8 +38,8 @@ static bool next_line(struct pub_run *run, struct wh_slice *out_line)
 {
     for (;;) {
         struct wh_slice rest = wh_slice_from(wh_buf_slice(&run->input), run->input_at);
-        const char *feed = rest.len > 0 ? memchr(rest.ptr, '\n', rest.len) : NULL;
-        if (!feed && !(run->is_at_end && rest.len > 0)) {
+        const char *feed = rest.ptr ? memchr(rest.ptr, '\n', rest.len) : NULL;
+        if (!rest.ptr || (!feed && !(run->is_at_end && rest.len > 0))) {
             wh_buf_consume(&run->input, run->input_at);
             run->input_at = 0;
             return false;

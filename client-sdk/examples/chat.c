@@ -88,7 +88,8 @@ static void quote(const char *line, char *out)
             *out++ = '\\';
         *out++ = (unsigned char)*line < ' ' ? ' ' : *line;
     }
-    strcpy(out, "\"");
+    *out++ = '"';
+    *out = '\0';
 }
 
 int main(int argc, char **argv)

@@ -104,8 +104,10 @@ int main(int argc, char **argv)
     struct wh_runtime *runtime;
     struct wh_error detail;
     struct wh_client **clients = calloc(count, sizeof(struct wh_client *));
-    if (!clients || wh_runtime_new(NULL, &runtime, &detail))
+    if (!clients || wh_runtime_new(NULL, &runtime, &detail)) {
+        free(clients);
         return 1;
+    }
     enum wh_err err = WH_OK;
     for (size_t i = 0; i < count && !err; i++)
         err = start(runtime, argv[1], argv[2], &counts, &clients[i]);

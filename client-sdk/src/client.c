@@ -156,11 +156,15 @@ enum wh_err wh_client_new(const struct wh_client_options *options,
                           struct wh_client **out_client,
                           struct wh_error *detail)
 {
-    if (!options || !out_client)
-        return shell_fail(detail, WH_EINVAL, "options and out_client are needed");
+    if (!options || !out_client) {
+        (void)shell_fail(detail, WH_EINVAL, "options and out_client are needed");
+        return WH_EINVAL;
+    }
     struct wh_client *client = wh_calloc(1, sizeof *client);
-    if (!client)
-        return shell_fail(detail, WH_ENOMEM, "%s", wh_err_text(WH_ENOMEM));
+    if (!client) {
+        (void)shell_fail(detail, WH_ENOMEM, "%s", wh_err_text(WH_ENOMEM));
+        return WH_ENOMEM;
+    }
     enum wh_err err = settings_init(&client->settings, options, detail);
     if (err != WH_OK)
         goto fail_memory;

@@ -248,12 +248,18 @@ static enum wh_err obtain_owned(struct wh_client_options *options,
                                 struct owned **out_owned,
                                 struct wh_error *detail)
 {
-    if (!has_owned(options))
-        return option_problem(detail, WH_EABI, "%.100s is newer than the options' size", name);
+    if (!has_owned(options)) {
+        (void)option_problem(detail, WH_EABI, "%.100s is newer than the options' size", name);
+        return WH_EABI;
+    }
     if (!options->owned)
         options->owned = wh_calloc(1, sizeof(struct owned));
+    if (!options->owned) {
+        (void)option_problem(detail, WH_ENOMEM, "out of memory");
+        return WH_ENOMEM;
+    }
     *out_owned = options->owned;
-    return options->owned ? WH_OK : option_problem(detail, WH_ENOMEM, "out of memory");
+    return WH_OK;
 }
 
 void wh_client_options_deinit(struct wh_client_options *options)

@@ -50,7 +50,7 @@ const char *proxy_choose(const char *option,
 static bool parse_address(struct wh_slice text, unsigned char out[16], unsigned *out_bits)
 {
     char copy[INET6_ADDRSTRLEN];
-    if (text.len >= sizeof copy)
+    if (!text.ptr || text.len >= sizeof copy)
         return false;
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = 0;

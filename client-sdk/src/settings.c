@@ -25,7 +25,8 @@ struct check {
 
 static enum wh_err no_memory(const struct check *check)
 {
-    return option_problem(check->detail, WH_ENOMEM, "out of memory");
+    (void)option_problem(check->detail, WH_ENOMEM, "out of memory");
+    return WH_ENOMEM;
 }
 
 /* NULL stays NULL. */
@@ -191,9 +192,11 @@ static enum wh_err copy_headers(const struct check *check,
                                 struct wh_header **out_headers)
 {
     bool is_real = strcmp(option, "headers") == 0;
-    if (count > SETTINGS_HEADERS_MAX || (count > 0 && !headers))
-        return option_problem(check->detail, WH_EINVAL, "%s: %zu of them, at most %d", option,
-                              count, (int)SETTINGS_HEADERS_MAX);
+    if (count > SETTINGS_HEADERS_MAX || (count > 0 && !headers)) {
+        (void)option_problem(check->detail, WH_EINVAL, "%s: %zu of them, at most %d", option, count,
+                             (int)SETTINGS_HEADERS_MAX);
+        return WH_EINVAL;
+    }
     struct wh_header *copy = wh_arena_alloc_array(&check->settings->arena, count, sizeof(*copy));
     if (!copy)
         return no_memory(check);

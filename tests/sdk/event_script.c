@@ -624,6 +624,7 @@ static bool call(struct entry *entry, const char *name, const json_t *command)
         err = wh_client_send(entry->client, data);
         print(reply(asked, NULL));
         free_asked(asked);
+        asked = NULL;
     } else if (strcmp(name, "history") == 0) {
         const json_t *since = json_object_get(command, "since");
         struct wh_position position = {0};
@@ -646,7 +647,7 @@ static bool call(struct entry *entry, const char *name, const json_t *command)
         return false;
     }
     free(text);
-    if (err && strcmp(name, "send") != 0)
+    if (err && asked)
         refuse(asked, err);
     return true;
 }

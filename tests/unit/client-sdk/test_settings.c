@@ -88,7 +88,7 @@ static void one_bad_url_spoils_the_list(void **state)
     (void)state;
     char many[SETTINGS_URLS_MAX * 7 + 8] = "ws://h";
     for (size_t i = 0; i < SETTINGS_URLS_MAX; i++)
-        strcat(many, ",ws://h");
+        memcpy(many + 6 + i * 7, ",ws://h", 8);
     const char *const urls[] = {
         NULL, "", "http://h", "ws://a,", ",", "ws://a,,ws://b", "ws://a,b", "ws://a b", many,
     };

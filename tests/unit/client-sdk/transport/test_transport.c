@@ -172,20 +172,21 @@ static void a_name_is_looked_up_and_its_addresses_tried_in_order(void **state)
     fixture_stop(peer, &client);
 }
 
-/* In place of libc's: "two.test" is 127.0.0.2, then 127.0.0.1. */
+/* In place of libc's: "two.test" is 127.0.0.2, then 127.0.0.1.  (clang-tidy wants the names of its
+ * declaration; `service` is ours.) */
 int getaddrinfo(const char *name,
-                const char *port,
-                const struct addrinfo *hints,
-                struct addrinfo **out_list)
+                const char *_service,
+                const struct addrinfo *req,
+                struct addrinfo **pai)
 {
     static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     if (!real)
         real = (int (*)(const char *, const char *, const struct addrinfo *,
                         struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo");
     if (!name || strcmp(name, "two.test") != 0)
-        return real(name, port, hints, out_list);
-    int failure = real("127.0.0.2", port, hints, out_list);
-    return failure ? failure : real("127.0.0.1", port, hints, &(*out_list)->ai_next);
+        return real(name, _service, req, pai);
+    int failure = real("127.0.0.2", _service, req, pai);
+    return failure ? failure : real("127.0.0.1", _service, req, &(*pai)->ai_next);
 }
 
 /* A listener with a full backlog: the kernel answers no SYN more, as a dead host would. */
