@@ -5,5 +5,6 @@ cd "$(dirname "$0")/.."
 headers=$(mktemp -d)
 trap 'rm -rf "$headers"' EXIT
 cmake --install build/release --prefix "$headers" --component libwirehub-dev >/dev/null
-abidw --headers-dir "$headers/include" --drop-private-types --no-show-locs --no-corpus-path --no-comp-dir-path \
+abidw --exported-interfaces-only --headers-dir "$headers/include" --drop-private-types \
+    --no-show-locs --no-corpus-path --no-comp-dir-path \
     --out-file tests/golden/libwirehub.abi build/release/lib/libwirehub.so

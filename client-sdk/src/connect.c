@@ -122,19 +122,8 @@ static bool flush_or_fail(struct connection *connection)
 
 static void begin_upgrade(struct connection *connection)
 {
-    const struct settings *settings = connection->settings;
     struct upgrade_request request;
     char host[HOST_BUFFER];
-    for (size_t i = 0; i < settings->header_count; i++) {
-        if (upgrade_check_header(&settings->headers[i]) != WH_OK) {
-            set_failure(connection, WH_EINVAL, 0,
-                        "headers[%zu]: \"%.64s\" cannot be sent: its name is no token or the "
-                        "handshake's own, or its value has a line break",
-                        i, settings->headers[i].name);
-            fail(connection);
-            return;
-        }
-    }
     connection->state = CONNECTION_UPGRADE;
     upgrade_make_key(connection->connecting->key);
     make_request(connection, host, &request);

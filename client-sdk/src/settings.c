@@ -8,14 +8,13 @@
 #include "client-sdk/src/event.h"
 #include "client-sdk/src/option_row.h"
 #include "client-sdk/src/proxy.h"
+#include "client-sdk/src/upgrade.h"
 #include "client-sdk/src/url.h"
 #include "common/base/utf8.h"
 #include "common/protocol/copy.h"
 
 #include <stdio.h>
 #include <strings.h>
-
-enum { HEADER_BYTES_MAX = 8192 };
 
 struct check {
     struct settings *settings;
@@ -143,46 +142,17 @@ static enum wh_err take_urls(const struct check *check)
 
 /* ---- headers --------------------------------------------------------------------------------- */
 
-/* RFC 9110 §5.6.2. */
-static bool is_token(const char *name)
-{
-    for (const char *at = name; *at; at++) {
-        bool is_alnum =
-            (*at >= '0' && *at <= '9') || (*at >= 'A' && *at <= 'Z') || (*at >= 'a' && *at <= 'z');
-        if (!is_alnum && !strchr("!#$%&'*+-.^_`|~", *at))
-            return false;
-    }
-    return *name != '\0';
-}
-
-/* What the WebSocket handshake itself says. */
-static bool is_reserved(const char *name)
-{
-    static const char *const names[] = {"connection", "upgrade", "content-length",
-                                        "transfer-encoding"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcasecmp(name, names[i]) == 0)
-            return true;
-    }
-    return strncasecmp(name, "sec-websocket-", 14) == 0;
-}
-
 static enum wh_err check_header(const struct check *check,
                                 const char *option,
                                 const struct wh_header *header,
                                 bool is_real)
 {
-    if (!header->name || !header->value || !is_token(header->name))
-        return option_problem(check->detail, WH_EINVAL, "%s: \"%.80s\" is no name of a header",
-                              option, header->name ? header->name : "");
-    if (is_real && is_reserved(header->name))
-        return option_problem(check->detail, WH_EINVAL,
-                              "%s: %.80s belongs to the WebSocket handshake", option, header->name);
-    if (strlen(header->value) > HEADER_BYTES_MAX || strpbrk(header->value, "\r\n"))
-        return option_problem(check->detail, WH_EINVAL,
-                              "%s: the value of %.80s is longer than 8192 bytes or has a line end",
-                              option, header->name);
-    return WH_OK;
+    const char *fault = upgrade_header_fault(header, is_real);
+    if (!fault)
+        return WH_OK;
+    (void)option_problem(check->detail, WH_EINVAL, "%s: \"%.80s\" %s", option,
+                         header->name ? header->name : "", fault);
+    return WH_EINVAL;
 }
 
 static enum wh_err copy_headers(const struct check *check,

@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 
-enum { KEY_RANDOM_BYTES = 16, SHA1_BYTES = 20 };
+enum { KEY_RANDOM_BYTES = 16, SHA1_BYTES = 20, HEADER_VALUE_BYTES_MAX = 8192 };
 
 static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 §1.3 */
 
@@ -59,7 +59,8 @@ static bool is_field_value(const char *text)
     return true;
 }
 
-enum wh_err upgrade_check_header(const struct wh_header *header)
+/* What the request says itself, and what would give it a body. */
+static bool is_ours(struct wh_slice name)
 {
     static const char *const ours[] = {"Host",
                                        "Upgrade",
@@ -69,14 +70,25 @@ enum wh_err upgrade_check_header(const struct wh_header *header)
                                        "Sec-WebSocket-Key",
                                        "Sec-WebSocket-Version",
                                        "Sec-WebSocket-Protocol",
+                                       "Sec-WebSocket-Accept",
                                        "Sec-WebSocket-Extensions"};
-    struct wh_slice name = wh_slice_from_str(header->name);
-    if (!is_token(name) || !is_field_value(header->value))
-        return WH_EINVAL;
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (is_equal_nocase(name, ours[i]))
-            return WH_EINVAL;
-    return WH_OK;
+            return true;
+    return false;
+}
+
+const char *upgrade_header_fault(const struct wh_header *header, bool is_real)
+{
+    struct wh_slice name = wh_slice_from_str(header->name);
+    if (!is_token(name))
+        return "is no name of a header";
+    if (is_real && is_ours(name))
+        return "belongs to the WebSocket handshake";
+    if (!header->value || strlen(header->value) > HEADER_VALUE_BYTES_MAX)
+        return "has no value, or one longer than 8192 bytes";
+    return is_field_value(header->value) ? NULL
+                                         : "has a value with a line end or control characters";
 }
 
 void upgrade_write(const struct upgrade_request *request, struct wh_buf *out)

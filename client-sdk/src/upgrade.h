@@ -39,9 +39,9 @@ struct upgrade_answer {
 /* A fresh key. */
 void upgrade_make_key(char out_key[UPGRADE_KEY_BYTES + 1]);
 
-/* WH_EINVAL: a header's name is no token, its value has control characters, or it is one that the
- * handshake itself sets. */
-WH_MUST_CHECK enum wh_err upgrade_check_header(const struct wh_header *header);
+/* Why a header cannot be sent, as the end of a sentence; NULL = it can.  `is_real`: in the request
+ * of the handshake, which has headers of its own. */
+const char *upgrade_header_fault(const struct wh_header *header, bool is_real);
 
 /* The request, headers included; they were checked. */
 void upgrade_write(const struct upgrade_request *request, struct wh_buf *out);

@@ -83,7 +83,7 @@ static void check_head(struct wh_buf *out, size_t lines)
 static void write_header(const struct wh_header *header, struct upgrade_request request)
 {
     struct wh_buf out = {0};
-    if (upgrade_check_header(header) != WH_OK)
+    if (upgrade_header_fault(header, true))
         return;
     request.headers = header;
     request.header_count = 1;

@@ -39,22 +39,6 @@ static void the_request_is_what_the_settings_say(void **state)
     fixture_stop(peer, &client);
 }
 
-static void a_header_with_a_line_break_is_not_sent(void **state)
-{
-    (void)state;
-    static const struct wh_header header = {"X", "a\r\nY: b"};
-    struct wh_client client;
-    struct raw_peer *peer = fixture_start(save_and_echo, NULL, &client);
-    client.settings.headers = &header;
-    client.settings.header_count = 1;
-    fake_open(&client);
-    fixture_pump(&client.closed, 1);
-    assert_int_equal(client.opened, 0);
-    assert_int_equal(client.error.err, WH_EINVAL);
-    assert_says(&client, "headers");
-    fixture_stop(peer, &client);
-}
-
 static void a_refused_upgrade_is_told_with_its_status(void **state)
 {
     (void)state;
@@ -368,7 +352,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_request_is_what_the_settings_say),
-        cmocka_unit_test(a_header_with_a_line_break_is_not_sent),
         cmocka_unit_test(a_refused_upgrade_is_told_with_its_status),
         cmocka_unit_test(an_answer_that_is_no_upgrade_is_an_error),
         cmocka_unit_test(a_server_that_never_answers_times_out),
