@@ -160,12 +160,12 @@ def test_the_name_of_the_shared_object_is_its_major_version(libdir):
     assert re.search(r"SONAME.*\[libwirehub\.so\.0\]", run("readelf", "-d", libdir / "libwirehub.so"))
 
 
-def test_the_abi_is_that_of_the_baseline_or_more(prefix, libdir):
-    # After an addition that is meant: tools/abi_baseline.sh writes it anew.
+def test_the_abi_is_that_of_the_baseline_or_more(libdir):
+    # Without the headers' folder: with it abidiff 2.2 sees no change of a struct.
+    # After an addition that is meant tools/abi_baseline.sh writes it anew.
     done = subprocess.run(
-        ["abidiff", "--exported-interfaces-only", "--no-added-syms",
-         "--headers-dir2", prefix / "include", "--drop-private-types",
-         BASELINE, (libdir / "libwirehub.so").resolve()],
+        ["abidiff", "--exported-interfaces-only", "--no-added-syms", BASELINE,
+         (libdir / "libwirehub.so").resolve()],
         capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
