@@ -34,22 +34,22 @@ static enum wh_err check_request(const struct wh_client *client,
 
 /* ---- asynchronous ---------------------------------------------------------------------------- */
 
+/* The handle is the program's before the lock is given back: the callback may run, and end the
+ * client, at any time from then on. */
 static enum wh_err start(struct wh_client *client,
                          const struct call_request *request,
                          struct call *call,
                          struct wh_call **out_call)
 {
-    if (out_call)
-        call_ref(call);
     enum wh_err err = engine_call(client_lock(client), request, call);
-    client_unlock(client);
-    if (err == WH_OK && out_call) {
+    if (err != WH_OK) {
+        call->user_free = NULL;
+    } else if (out_call) {
+        call_ref(call);
         client_ref(client); /* the handle may outlive the client's end */
         *out_call = (struct wh_call *)call;
-    } else if (out_call) {
-        call->user_free = NULL;
-        call_unref(call);
     }
+    client_unlock(client);
     return err;
 }
 
