@@ -346,8 +346,9 @@ void wh_client_free(struct wh_client *client)
         client_unref(client);
         return;
     }
-    bool is_first = begin_close(client, true, mode == WH_MODE_DISPATCH, NULL, NULL);
-    if (is_first && mode == WH_MODE_DISPATCH)
+    bool is_ours = mode != WH_MODE_THREADED; /* this thread runs its callbacks */
+    bool is_first = begin_close(client, true, is_ours, NULL, NULL);
+    if (is_first && is_ours)
         deliver_defer_free(client);
 }
 

@@ -80,7 +80,7 @@ enum wh_err shell_fail(struct wh_error *detail, enum wh_err err, const char *for
  * thread of callbacks, without the lock. */
 void client_finish_if_due(struct wh_client *client);
 
-/* DISPATCH: what wh_client_free left for when the callback has returned. */
+/* DISPATCH, LOOP: what wh_client_free left for when the callback has returned. */
 void client_free_deferred(struct wh_client *client);
 
 /* ---- drive.c: under the lock ---- */

@@ -23,8 +23,8 @@ bool deliver_is_inside(void);
 /* Run `fn` as a callback: deliver_is_inside() is true in it. */
 void deliver_plain(void (*fn)(void *user), void *user);
 
-/* DISPATCH, inside a callback: client_free_deferred when the outermost deliver of this thread is
- * over. */
+/* DISPATCH and LOOP, inside a callback: client_free_deferred when the outermost deliver of this
+ * thread is over. */
 void deliver_defer_free(struct wh_client *client);
 
 #endif
