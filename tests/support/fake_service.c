@@ -14,7 +14,7 @@ struct transport {
     struct service *service;
     struct wh_client *client;
     uint32_t connection;
-    bool is_opening, wants_write, is_open, wants_pong;
+    bool is_opening, wants_write, is_open, wants_pong, is_reading;
 };
 
 struct service {
@@ -123,6 +123,26 @@ static void answer_subscribe(struct transport *transport, unsigned long id, cons
     }
 }
 
+/* rpc "say": its data is what the server says next. */
+static void say(struct transport *transport, const char *line)
+{
+    const char *begin = strstr(line, "\"data\":"), *end = strstr(line, ",\"method\":\"say\"");
+    char text[256];
+    if (!begin || !end)
+        return;
+    begin += strlen("\"data\":");
+    snprintf(text, sizeof text, "%.*s", (int)(end - begin), begin);
+    receive(transport, text);
+}
+
+static void drop(struct transport *transport)
+{
+    transport->is_open = transport->wants_write = false;
+    struct engine *engine = client_lock(transport->client);
+    engine_closed(engine, transport->connection, 3001, WH_SLICE_LITERAL("drop"), NULL);
+    client_unlock(transport->client);
+}
+
 static void answer(struct transport *transport, const char *line)
 {
     static const struct {
@@ -147,6 +167,14 @@ static void answer(struct transport *transport, const char *line)
         receive(transport, "{\"push\":{\"channel\":\"own\",\"unsubscribe\":"
                            "{\"code\":2000,\"reason\":\"kicked\"}}}");
     }
+    if (strstr(line, "\"say\"")) {
+        say(transport, line);
+        return;
+    }
+    if (strstr(line, "\"drop\"")) {
+        drop(transport);
+        return;
+    }
     if (strstr(line, "\"subscribe\":")) {
         answer_subscribe(transport, id, line);
         return;
@@ -170,6 +198,12 @@ static bool take_frame(struct transport *transport, struct wh_buf *frame)
     return has_one;
 }
 
+/* Who does not read gets no answer. */
+static bool may_answer(const struct transport *transport)
+{
+    return transport->is_open && transport->is_reading && !atomic_load(&is_stalled);
+}
+
 static void serve(struct transport *transport)
 {
     if (transport->is_opening) {
@@ -185,7 +219,7 @@ static void serve(struct transport *transport)
         engine_pong(engine, transport->connection, 100);
         client_unlock(transport->client);
     }
-    if (!transport->wants_write || !transport->is_open || atomic_load(&is_stalled))
+    if (!transport->wants_write || !may_answer(transport))
         return;
     transport->wants_write = false;
     struct wh_buf frame = {0};
@@ -203,8 +237,8 @@ static bool has_work(const struct service *service)
     for (struct wh_list *node = service->transports.next; node != &service->transports;
          node = node->next) {
         struct transport *transport = WH_CONTAINER_OF(node, struct transport, link);
-        bool may_write = transport->is_open && !atomic_load(&is_stalled);
-        if (transport->is_opening || transport->wants_pong || (transport->wants_write && may_write))
+        if (transport->is_opening || transport->wants_pong ||
+            (transport->wants_write && may_answer(transport)))
             return true;
     }
     return false;
@@ -282,6 +316,7 @@ static void open_connection(struct transport *transport, const struct engine_act
     transport->connection = action->connection;
     transport->is_opening = true;
     transport->is_open = transport->wants_write = transport->wants_pong = false;
+    transport->is_reading = true;
 }
 
 static void close_connection(struct transport *transport, const struct engine_action *action)
@@ -297,8 +332,7 @@ static void want_write(struct transport *transport)
 
 static void set_reading(struct transport *transport, bool is_reading)
 {
-    (void)transport;
-    (void)is_reading;
+    transport->is_reading = is_reading;
 }
 
 static void send_ping(struct transport *transport)

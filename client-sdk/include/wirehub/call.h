@@ -115,7 +115,7 @@ WH_API enum wh_err wh_client_presence_stats(struct wh_client *client,
                                             wh_presence_stats_cb *cb,
                                             void *user);
 
-/* A message without answer. */
+/* A message without answer.  It does not wait: WH_EDISCONNECTED unless CONNECTED. */
 WH_API enum wh_err wh_client_send(struct wh_client *client, struct wh_data data);
 
 /* A WebSocket ping (RFC 6455 §5.5.2): the time until its pong is in wh_client_stats, and `cb`. */

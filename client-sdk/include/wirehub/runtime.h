@@ -73,13 +73,15 @@ WH_API void wh_runtime_free(struct wh_runtime *runtime);
 
 /*
  * LOOP on a foreign loop: the same, and `done` runs on the loop when nothing of the library is left
- * on it.  Keep the loop turning until then.
+ * on it.  Keep the loop turning until then.  (THREADED and DISPATCH: `done` runs before this
+ * returns.)
  */
 WH_API void wh_runtime_close(struct wh_runtime *runtime, void (*done)(void *user), void *user);
 
 /*
  * LOOP_NONE: do what is due, waiting at most `max_wait_ms` for something to do (0 = not at all),
- * and run callbacks.  WH_EINVAL on another kind of runtime; WH_EWRONGTHREAD; WH_EFORKED.
+ * and run callbacks.  WH_EINVAL on another kind of runtime; WH_EWRONGTHREAD; WH_EFORKED;
+ * WH_EWOULDDEADLOCK inside a callback.
  */
 WH_API enum wh_err wh_runtime_run_once(struct wh_runtime *runtime, uint32_t max_wait_ms);
 

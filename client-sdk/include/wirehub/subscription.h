@@ -122,7 +122,7 @@ WH_API enum wh_err wh_sub_subscribe_wait(struct wh_sub *sub,
 WH_API enum wh_err wh_sub_unsubscribe(struct wh_sub *sub);
 
 /* Unsubscribe and forget.  No callback of it runs after the one that may be running now; `sub` must
- * not be used any more.  NULL is fine. */
+ * not be used any more; a thread that waits for it gets WH_EUNSUBSCRIBED.  NULL is fine. */
 WH_API void wh_sub_free(struct wh_sub *sub);
 
 WH_API enum wh_sub_state wh_sub_state(const struct wh_sub *sub);
