@@ -271,13 +271,13 @@ static enum wh_err wait_for_answer(struct wh_client *client,
     struct engine *engine = client_lock(client);
     enum wh_err err = engine_call(engine, request, call);
     if (err == WH_OK)
-        client->waiting_calls++;
+        client->waiting_threads++;
     client_unlock(client);
     if (err != WH_OK)
         return err;
     pthread_mutex_lock(&client->lock);
     (void)client_wait_for(client, &wait->cond, &wait->is_done, UINT64_MAX);
-    client->waiting_calls--;
+    client->waiting_threads--;
     client_unlock(client);
     return wait->error.err;
 }

@@ -49,7 +49,7 @@ struct wh_client {
 
     /* Who waits, under the lock. */
     struct wh_list waiters; /* wait.c */
-    size_t waiting_calls;   /* synchronous calls: they are read for past the limit of events */
+    size_t waiting_threads; /* what they wait for is read past the limit of events */
 
     /* The end. */
     pthread_cond_t changed; /* is_detached, is_finished, batch, new events while closing */

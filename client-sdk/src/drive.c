@@ -20,14 +20,14 @@ static uint64_t due_ms(const struct engine *engine)
     return next > UINT64_MAX - engine->now_ms ? UINT64_MAX : engine->now_ms + next;
 }
 
-/* A thread in a synchronous call may be the one that runs callbacks: what it waits for is read
+/* A thread that waits may be the one that runs callbacks: what it waits for is read
  * although its events are not taken. */
 bool client_wants_to_read(struct wh_client *client)
 {
     struct engine *engine = &client->engine;
     if (engine_wants_to_read(engine))
         return true;
-    return client->waiting_calls > 0 &&
+    return client->waiting_threads > 0 &&
            engine->events.bytes / 2 < client->settings.event_queue_bytes_max;
 }
 

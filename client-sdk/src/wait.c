@@ -155,9 +155,21 @@ static enum wh_err begin_wait(struct wh_client *client, struct waiter *waiter)
 {
     struct engine *engine = &client->engine;
     enum wh_err err = waiter->sub ? sub_subscribe(waiter->sub) : engine_connect(engine);
-    if (err == WH_OK)
-        wh_list_push_back(&client->waiters, &waiter->link);
-    return err;
+    if (err != WH_OK)
+        return err;
+    wh_list_push_back(&client->waiters, &waiter->link);
+    client->waiting_threads++;
+    if (waiter->sub)
+        sub_ref(waiter->sub); /* a callback may free it meanwhile */
+    return WH_OK;
+}
+
+static void end_waiting(struct wh_client *client, struct waiter *waiter)
+{
+    wh_list_remove(&waiter->link);
+    client->waiting_threads--;
+    if (waiter->sub)
+        sub_unref(waiter->sub);
 }
 
 enum wh_err client_wait_state(struct wh_client *client,
@@ -181,8 +193,8 @@ enum wh_err client_wait_state(struct wh_client *client,
         pthread_mutex_lock(&client->lock);
         bool is_done = client_wait_for(client, &waiter.cond, &waiter.is_done, deadline_us);
         err = is_done ? waiter.err : WH_ETIMEOUT;
-        wh_list_remove(&waiter.link);
-        pthread_mutex_unlock(&client->lock);
+        end_waiting(client, &waiter);
+        client_unlock(client);
     }
     client_unref(client);
     pthread_cond_destroy(&waiter.cond);

@@ -116,7 +116,8 @@ static void answer_subscribe(struct transport *transport, unsigned long id, cons
         sscanf(at, "\"channel\":\"%63[^\"]", channel);
     snprintf(text, sizeof text, "{\"id\":%lu,\"subscribe\":{}}", id);
     receive(transport, text);
-    for (uint32_t i = 1; i <= atomic_load(&push_count); i++) {
+    uint32_t count = atomic_load(&push_count); /* as it is now */
+    for (uint32_t i = 1; i <= count; i++) {
         snprintf(text, sizeof text, "{\"push\":{\"channel\":\"%s\",\"pub\":{\"data\":{\"n\":%u}}}}",
                  channel, i);
         receive(transport, text);

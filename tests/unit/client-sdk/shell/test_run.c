@@ -1,4 +1,5 @@
-/* Runtimes, lives and callbacks against a server without sockets (fake_service.h). */
+/* Runtimes and lives against a server without sockets (fake_service.h); callbacks:
+ * test_callbacks.c. */
 #include "fake_service.h"
 
 #include <wirehub/wirehub.h>
@@ -24,10 +25,9 @@ struct run {
     const char *in;            /* the callback in which … */
     void (*act)(struct run *); /* … this is called, once */
     _Atomic bool is_acting;    /* or has acted */
-    _Atomic bool has_acted;    /* what `act` wrote may be read */
     _Atomic bool is_freed;     /* wh_client_free has returned, wherever it was called */
     bool counts;               /* publications are numbered from 1 */
-    _Atomic int inside, user_frees, sub_user_frees, call_user_frees, publications;
+    _Atomic int inside, user_frees, sub_user_frees, publications;
 };
 
 /* For callbacks: cmocka knows its running test by thread, so a failing assertion on a thread of the
@@ -46,7 +46,6 @@ static void enter(struct run *run, const char *name)
     CLAIM(!atomic_load(&run->is_freed));
     if (run->in && strcmp(run->in, name) == 0 && !atomic_exchange(&run->is_acting, true)) {
         run->act(run);
-        atomic_store(&run->has_acted, true);
     }
     atomic_fetch_sub(&run->inside, 1);
 }
@@ -97,14 +96,6 @@ static void on_publication(struct wh_sub *s, const struct wh_publication *p, voi
     atomic_fetch_add(&run->publications, 1);
     enter(user, "publication");
 }
-static void on_rpc(struct wh_client *c,
-                   const struct wh_error *e,
-                   const struct wh_data *d,
-                   void *user)
-{
-    (void)c, (void)e, (void)d;
-    enter(user, "rpc");
-}
 static void on_user_free(void *user)
 {
     atomic_fetch_add(&((struct run *)user)->user_frees, 1);
@@ -113,59 +104,8 @@ static void on_sub_user_free(void *user)
 {
     atomic_fetch_add(&((struct run *)user)->sub_user_frees, 1);
 }
-static void on_call_user_free(void *user)
-{
-    atomic_fetch_add(&((struct run *)user)->call_user_frees, 1);
-}
-
-static void nothing_done(struct wh_client *c, const struct wh_error *e, void *user)
-{
-    (void)c, (void)e, (void)user;
-}
-
 /* ---- what is done inside a callback ---- */
 
-static void do_connect(struct run *run)
-{
-    CLAIM(wh_client_connect(run->client) == WH_OK);
-}
-static void do_connect_wait(struct run *run)
-{
-    enum wh_err err = wh_client_connect_wait(run->client, 5000, NULL);
-    CLAIM(err == WH_OK || err == WH_ECLOSED);
-}
-static void do_disconnect(struct run *run)
-{
-    CLAIM(wh_client_disconnect(run->client) == WH_OK);
-}
-static void do_reconnect_now(struct run *run)
-{
-    CLAIM(wh_client_reconnect_now(run->client) == WH_OK);
-}
-static void do_set_token(struct run *run)
-{
-    CLAIM(wh_client_set_token(run->client, "t") == WH_OK);
-}
-static void do_batch(struct run *run)
-{
-    wh_client_batch_begin(run->client);
-    wh_client_batch_end(run->client);
-}
-static void do_questions(struct run *run)
-{
-    struct wh_client_stats stats = {.size = sizeof stats};
-    wh_client_stats(run->client, &stats);
-    (void)wh_client_state(run->client);
-    (void)wh_client_fd(run->client);
-    CLAIM(wh_client_user(run->client) == run);
-    CLAIM(wh_client_sub(run->client, "news") == run->sub);
-    (void)wh_sub_state(run->sub);
-    (void)wh_sub_position(run->sub, NULL, NULL, 0);
-}
-static void do_dispatch(struct run *run)
-{
-    CLAIM(wh_client_dispatch(run->client, 0) == 0);
-}
 static void do_rpc_sync(struct run *run)
 {
     struct wh_result *result = NULL;
@@ -173,94 +113,6 @@ static void do_rpc_sync(struct run *run)
         CLAIM(result->data.ptr);
     wh_result_free(result);
 }
-static void do_other_sync(struct run *run)
-{
-    struct wh_result *result = NULL;
-    (void)wh_client_publish_sync(run->client, "news", wh_json("1"), 0, NULL);
-    if (wh_client_history_sync(run->client, "news", NULL, 0, &result, NULL) == WH_OK)
-        CLAIM(result->history.count == 1);
-    wh_result_free(result);
-    (void)wh_client_presence_sync(run->client, "news", 0, NULL, NULL);
-    (void)wh_client_presence_stats_sync(run->client, "news", 0, NULL, NULL);
-}
-static void do_calls(struct run *run)
-{
-    (void)wh_client_publish(run->client, "news", wh_json("1"), NULL, nothing_done, NULL);
-    (void)wh_client_send(run->client, wh_json("1"));
-    (void)wh_client_ping(run->client, NULL, nothing_done, NULL);
-    (void)wh_sub_publish(run->sub, wh_json("1"), NULL, nothing_done, NULL);
-    (void)wh_sub_history(run->sub, NULL, NULL, NULL, NULL);
-    (void)wh_sub_presence(run->sub, NULL, NULL, NULL);
-    (void)wh_sub_presence_stats(run->sub, NULL, NULL, NULL);
-}
-static void do_cancel(struct run *run)
-{
-    struct wh_call *call = NULL;
-    struct wh_call_options options = WH_CALL_OPTIONS_INIT;
-    options.out_call = &call;
-    (void)wh_client_rpc(run->client, "silent", wh_json("1"), &options, NULL, NULL);
-    wh_call_cancel(call);
-    wh_call_free(call);
-}
-static void do_sub_new(struct run *run)
-{
-    struct wh_sub *sub = NULL;
-    CLAIM(wh_sub_new(run->client, "news", NULL, &sub, NULL) == WH_EDUPLICATE);
-    CLAIM(wh_sub_new(run->client, "other", NULL, &sub, NULL) == WH_OK);
-    wh_sub_free(sub);
-}
-static void do_subscribe(struct run *run)
-{
-    CLAIM(wh_sub_subscribe(run->sub) == WH_OK);
-}
-static void do_unsubscribe(struct run *run)
-{
-    CLAIM(wh_sub_unsubscribe(run->sub) == WH_OK);
-}
-static void do_sub_free(struct run *run)
-{
-    wh_sub_free(run->sub);
-    run->sub = NULL;
-}
-static void do_free(struct run *run)
-{
-    wh_client_free(run->client);
-    atomic_store(&run->is_freed, true); /* from here on no callback, though events wait */
-    run->client = NULL;
-}
-static void do_close(struct run *run)
-{
-    wh_client_close(run->client, NULL, NULL);
-    run->client = NULL;
-}
-
-static const struct {
-    const char *name;
-    void (*act)(struct run *);
-} acts[] = {
-    {"connect", do_connect},
-    {"connect_wait", do_connect_wait},
-    {"disconnect", do_disconnect},
-    {"reconnect_now", do_reconnect_now},
-    {"set_token", do_set_token},
-    {"batch", do_batch},
-    {"questions", do_questions},
-    {"dispatch", do_dispatch},
-    {"rpc_sync", do_rpc_sync},
-    {"other_sync", do_other_sync},
-    {"calls", do_calls},
-    {"cancel", do_cancel},
-    {"sub_new", do_sub_new},
-    {"subscribe", do_subscribe},
-    {"unsubscribe", do_unsubscribe},
-    {"sub_free", do_sub_free},
-    {"free", do_free},
-    {"close", do_close},
-};
-
-static const char *const callbacks[] = {"connecting", "connected",    "disconnected", "subscribing",
-                                        "subscribed", "unsubscribed", "publication",  "rpc"};
-
 /* ---- the run ---- */
 
 static void make(struct run *run, struct wh_runtime *runtime)
@@ -284,97 +136,6 @@ static void make(struct run *run, struct wh_runtime *runtime)
     sub_options.user = run;
     sub_options.user_free = on_sub_user_free;
     assert_int_equal(wh_sub_new(run->client, "news", &sub_options, &run->sub, &error), WH_OK);
-}
-
-/* The program of every run: until the callback has come, or the user is free. */
-static bool is_over(struct run *run)
-{
-    return atomic_load(&run->has_acted);
-}
-
-static void turn(struct run *run, struct wh_client *client)
-{
-    if (run->mode != WH_MODE_DISPATCH) {
-        (void)poll(NULL, 0, 1);
-        return;
-    }
-    struct pollfd fd = {.fd = wh_client_fd(client), .events = POLLIN};
-    if (poll(&fd, 1, 1) > 0)
-        (void)wh_client_dispatch(client, 0);
-}
-
-static void drive_run(struct run *run)
-{
-    struct wh_client *client = run->client;
-    struct wh_sub *sub = run->sub;
-    struct wh_call_options call = WH_CALL_OPTIONS_INIT;
-    call.user_free = on_call_user_free;
-    int calls = 0;
-    /* These come by the way there.  What brings the callback is asked for last: inside it the
-     * client may be freed, and then nobody may name it any more. */
-    bool connects_last = strcmp(run->in, "connecting") == 0 || strcmp(run->in, "connected") == 0;
-    bool ends_here = strcmp(run->in, "disconnected") == 0 || strcmp(run->in, "unsubscribed") == 0;
-    if (connects_last)
-        assert_int_equal(wh_sub_subscribe(sub), WH_OK);
-    assert_int_equal(wh_client_connect(client), WH_OK);
-    if (!connects_last)
-        assert_int_equal(wh_sub_subscribe(sub), WH_OK);
-    if (strcmp(run->in, "rpc") == 0)
-        calls += wh_client_rpc(client, "echo", wh_json("1"), &call, on_rpc, run) == WH_OK;
-    while (ends_here ? atomic_load(&run->publications) == 0 : !is_over(run))
-        turn(run, client);
-    /* These come by the way back. */
-    if (strcmp(run->in, "unsubscribed") == 0)
-        (void)wh_sub_unsubscribe(sub);
-    if (strcmp(run->in, "disconnected") == 0)
-        (void)wh_client_disconnect(client);
-    while (!is_over(run))
-        turn(run, client);
-    while (!atomic_load(&run->user_frees) && !run->client)
-        turn(run, client);
-    if (run->client)
-        wh_client_free(run->client);
-    atomic_store(&run->is_freed, true);
-    while (!atomic_load(&run->user_frees))
-        (void)poll(NULL, 0, 1);
-    assert_int_equal(atomic_load(&run->user_frees), 1);
-    assert_int_equal(atomic_load(&run->sub_user_frees), 1);
-    assert_int_equal(atomic_load(&run->call_user_frees), calls);
-}
-
-static void run_matrix(enum wh_mode mode)
-{
-    for (size_t i = 0; i < sizeof callbacks / sizeof *callbacks; i++) {
-        for (size_t j = 0; j < sizeof acts / sizeof *acts; j++) {
-            struct wh_runtime_options options = WH_RUNTIME_OPTIONS_INIT;
-            options.mode = mode;
-            struct wh_runtime *runtime = NULL;
-            assert_int_equal(wh_runtime_new(&options, &runtime, NULL), WH_OK);
-            print_message("%s inside %s\n", acts[j].name, callbacks[i]);
-            struct run *run = calloc(1, sizeof *run);
-            run->mode = mode;
-            run->in = callbacks[i];
-            run->act = acts[j].act;
-            make(run, runtime);
-            drive_run(run);
-            wh_runtime_free(runtime);
-            free(run);
-        }
-    }
-    while (fake_service_alive() > 0)
-        (void)poll(NULL, 0, 1);
-}
-
-static void any_function_may_be_called_in_any_callback_threaded(void **state)
-{
-    (void)state;
-    run_matrix(WH_MODE_THREADED);
-}
-
-static void any_function_may_be_called_in_any_callback_dispatch(void **state)
-{
-    (void)state;
-    run_matrix(WH_MODE_DISPATCH);
 }
 
 static void a_stalled_peer_does_not_hold_up_free(void **state)
@@ -742,8 +503,6 @@ int main(void)
         cmocka_unit_test(a_call_without_its_arguments_is_refused),
         cmocka_unit_test(the_end_of_a_server_side_subscription_may_be_heard_with_its_reason),
         cmocka_unit_test(a_forked_child_is_told_so),
-        cmocka_unit_test(any_function_may_be_called_in_any_callback_threaded),
-        cmocka_unit_test(any_function_may_be_called_in_any_callback_dispatch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
