@@ -301,11 +301,12 @@ WH_API enum wh_err wh_client_reconnect_now(struct wh_client *client);
 WH_API enum wh_err wh_client_set_token(struct wh_client *client, const char *token);
 
 /*
- * The end: subscriptions unsubscribed 2, calls in flight WH_ECLOSED, a close frame (at most
- * close_timeout_ms for the peer), callbacks drained, user_free called; then it returns and the
- * client and its subscriptions are gone.  Inside a callback it returns at once and the rest happens
- * after that callback.  DISPATCH: callbacks that were waiting run here.  LOOP on a foreign loop:
- * like wh_client_close without `done`.  NULL is fine.  The one function that must be the last.
+ * The end: calls in flight WH_ECLOSED, subscriptions unsubscribed 2, disconnected 0, a close frame
+ * (at most close_timeout_ms for the peer), callbacks drained, user_free called; then it returns and
+ * the client and its subscriptions are gone.  Inside a callback it returns at once and the rest
+ * happens after that callback.  DISPATCH: callbacks that were waiting run here.  LOOP on a foreign
+ * loop: like wh_client_close without `done`.  NULL is fine.  The one function that must be the
+ * last.
  */
 WH_API void wh_client_free(struct wh_client *client);
 
