@@ -106,7 +106,8 @@ def count_cmocka(output):
     return total
 
 
-def ctest(preset):
+def ctest(preset, only="."):
+    """`only`: a regular expression of test names."""
     directory = ROOT / "build" / preset
     report = fresh(f"unit-{preset}.xml")
     listing = subprocess.run(["ctest", "--test-dir", directory, "--show-only=json-v1"],
@@ -117,7 +118,7 @@ def ctest(preset):
         test["name"] for test in json.loads(listing.stdout)["tests"]
         for item in test.get("properties", [])
         if item["name"] == "LABELS" and "cmocka" in item["value"]}
-    status = run(["ctest", "--test-dir", str(directory), "--output-on-failure", "--timeout", "120",
+    status = run(["ctest", "--test-dir", str(directory), "--output-on-failure", "--timeout", "120", "-R", only,
                   "-j", str(os.cpu_count()), "--output-junit", str(report),
                   "--test-output-size-passed", "100000000",
                   "--test-output-size-failed", "100000000"],
@@ -190,10 +191,11 @@ def folder(path, preset, seconds):
 
 
 def sdk():
-    """With a Centrifugo where one can be built; elsewhere its tests are skipped, with the reason."""
+    """With a Centrifugo where one can be built; elsewhere its tests are skipped, with the reason.
+    And its threads under ThreadSanitizer."""
     run([PYTHON, "-m", "support.centrifugo"], 900, {"PYTHONPATH": str(ROOT / "tests"),
                                                     "PYTHONDONTWRITEBYTECODE": "1"})
-    return folder("tests/sdk", "debug", 300)
+    return folder("tests/sdk", "debug", 300) + ctest("tsan", "^client-sdk/shell/")
 
 
 # What is tested and with which build: the sanitized one finds more, the browser meets the shipped
