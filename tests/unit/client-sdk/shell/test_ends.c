@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include <cmocka.h>
 
@@ -76,14 +77,47 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *restrict name
     return real(name, port, hints, out_list);
 }
 
+/* ---- a loop of the program ------------------------------------------------------------------- */
+
+static struct {
+    uv_loop_t loop;
+    uv_timer_t tick; /* a turn waits for an event, but not for ever */
+    bool is_used;    /* by the runtime of the cell */
+} uv;
+
+static void on_tick(uv_timer_t *tick)
+{
+    (void)tick;
+}
+
+static void uv_begin(void)
+{
+    CLAIM(uv_loop_init(&uv.loop) == 0 && uv_timer_init(&uv.loop, &uv.tick) == 0);
+    CLAIM(uv_timer_start(&uv.tick, on_tick, 1, 1) == 0);
+}
+
+/* Nothing of the library may be left on it. */
+static void uv_end(void)
+{
+    uv_close((uv_handle_t *)&uv.tick, NULL);
+    CLAIM(uv_run(&uv.loop, UV_RUN_DEFAULT) == 0 && uv_loop_close(&uv.loop) == 0);
+}
+
 /* ---- going there ----------------------------------------------------------------------------- */
+
+static void turn_loop(struct cell *cell)
+{
+    if (cell->mode != WH_MODE_LOOP)
+        (void)poll(NULL, 0, 1);
+    else if (uv.is_used)
+        (void)uv_run(&uv.loop, UV_RUN_ONCE);
+    else
+        CLAIM(wh_runtime_run_once(cell->runtime, 1) == WH_OK);
+}
 
 static void turn(struct cell *cell)
 {
-    if (cell->mode == WH_MODE_LOOP)
-        CLAIM(wh_runtime_run_once(cell->runtime, 1) == WH_OK);
-    else
-        (void)poll(NULL, 0, 1);
+    turn_loop(cell);
     if (cell->mode == WH_MODE_DISPATCH && cell->client && !cell->place->holds_events)
         (void)wh_client_dispatch(cell->client, 0);
 }
@@ -310,6 +344,11 @@ static void make(struct cell *cell)
     if (place->is_refused)
         port = bound_port(cell->refusing);
     mode.mode = cell->mode;
+    if (uv.is_used) {
+        uv_begin();
+        mode.loop = WH_LOOP_UV;
+        mode.foreign = &uv.loop;
+    }
     CLAIM(wh_runtime_new(&mode, &cell->runtime, NULL) == WH_OK);
     (void)snprintf(url, sizeof url, "%s://%s:%u/", place->scheme ? place->scheme : "ws",
                    place->host ? place->host : "127.0.0.1", place->is_proxied ? 1 : port);
@@ -338,12 +377,32 @@ static void *open_gate(void *user)
     return NULL;
 }
 
+static void on_runtime_done(void *user)
+{
+    *(bool *)user = true;
+}
+
+static void end_runtime(struct cell *cell)
+{
+    bool is_done = false;
+    cell->client = NULL;
+    if (!uv.is_used) {
+        wh_runtime_free(cell->runtime);
+        return;
+    }
+    wh_runtime_close(cell->runtime, on_runtime_done, &is_done);
+    while (!is_done)
+        turn(cell);
+    uv_end();
+}
+
 static void end_by_free(struct cell *cell)
 {
     wh_client_free(cell->client);
+    while (uv.is_used && !atomic_load(&cell->is_over))
+        turn(cell);
     CLAIM(atomic_load(&cell->is_over));
-    cell->client = NULL;
-    wh_runtime_free(cell->runtime);
+    end_runtime(cell);
 }
 
 static void end_by_close(struct cell *cell)
@@ -357,8 +416,7 @@ static void end_by_close(struct cell *cell)
         if (atomic_load(&cell->is_done))
             cell->client = NULL;
     }
-    cell->client = NULL;
-    wh_runtime_free(cell->runtime);
+    end_runtime(cell);
 }
 
 static void free_inside(void *user)
@@ -380,15 +438,11 @@ static void end_inside(struct cell *cell)
     CLAIM(wh_client_new(&options, &other, NULL) == WH_OK);
     wh_client_close(other, free_inside, cell);
     while (!atomic_load(&cell->is_done) || !atomic_load(&cell->is_over)) {
-        if (cell->mode == WH_MODE_LOOP)
-            CLAIM(wh_runtime_run_once(cell->runtime, 1) == WH_OK);
-        else
-            (void)poll(NULL, 0, 1);
+        turn_loop(cell);
         if (cell->mode == WH_MODE_DISPATCH && !atomic_load(&cell->is_done))
             (void)wh_client_dispatch(other, 0);
     }
-    cell->client = NULL;
-    wh_runtime_free(cell->runtime);
+    end_runtime(cell);
 }
 
 /* There, the end, and what must be true then. */
@@ -513,6 +567,16 @@ static void free_inside_a_callback_comes_to_an_end_everywhere_pumped(void **stat
     in_every_place(WH_MODE_LOOP, "free inside", end_inside);
 }
 
+static void ends_come_everywhere_on_a_loop_of_the_program(void **state)
+{
+    (void)state;
+    uv.is_used = true;
+    in_every_place(WH_MODE_LOOP, "free on libuv", end_by_free);
+    in_every_place(WH_MODE_LOOP, "close on libuv", end_by_close);
+    in_every_place(WH_MODE_LOOP, "free inside on libuv", end_inside);
+    uv.is_used = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -525,6 +589,7 @@ int main(void)
         cmocka_unit_test(free_inside_a_callback_comes_to_an_end_everywhere_threaded),
         cmocka_unit_test(free_inside_a_callback_comes_to_an_end_everywhere_dispatch),
         cmocka_unit_test(free_inside_a_callback_comes_to_an_end_everywhere_pumped),
+        cmocka_unit_test(ends_come_everywhere_on_a_loop_of_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
