@@ -58,11 +58,11 @@ struct cell {
     _Atomic bool is_gate_shut; /* the callback of a publication blocks */
 };
 
-/* All callbacks but get_token; cell_get_token is that. */
+/* All callbacks but get_token; cell_get_token is that.  `user` is the cell. */
 extern const struct wh_client_events cell_events;
-void cell_get_token(struct wh_client *client, struct wh_token_request *request, void *cell);
-void cell_user_free(void *cell);
-void cell_done(void *cell); /* of wh_client_close */
+void cell_get_token(struct wh_client *client, struct wh_token_request *request, void *user);
+void cell_user_free(void *user);
+void cell_done(void *user); /* of wh_client_close */
 
 /* Subscribe; "idle" is only made, "token" and "state" ask for theirs. */
 void cell_subscribe(struct cell *cell, size_t i, const char *channel);

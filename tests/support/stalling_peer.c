@@ -46,22 +46,20 @@ static void flood(struct stalling_peer *peer, struct raw_stream *stream)
 static bool answer(struct stalling_peer *peer, struct raw_stream *stream, const char *line)
 {
     char text[128];
-    unsigned id = 0;
     const char *at = strstr(line, "\"id\":");
-    if (at)
-        (void)sscanf(at, "\"id\":%u", &id);
+    unsigned long id = at ? strtoul(at + strlen("\"id\":"), NULL, 10) : 0;
     bool is_up = strstr(line, "\"channel\":\"up\"") && strstr(line, "\"subscribe\":");
     atomic_fetch_add(&peer->commands, 1);
     if (strstr(line, "\"connect\":")) {
         if (peer->point == STALL_AT_CONNECT)
             return false;
-        (void)snprintf(text, sizeof text, "{\"id\":%u,\"connect\":{\"client\":\"c\"}}", id);
+        (void)snprintf(text, sizeof text, "{\"id\":%lu,\"connect\":{\"client\":\"c\"}}", id);
     } else if (is_up) {
-        (void)snprintf(text, sizeof text, "{\"id\":%u,\"subscribe\":{}}", id);
+        (void)snprintf(text, sizeof text, "{\"id\":%lu,\"subscribe\":{}}", id);
     } else if (strstr(line, "\"channel\":\"busy\"")) {
         (void)snprintf(
             text, sizeof text,
-            "{\"id\":%u,\"error\":{\"code\":100,\"message\":\"busy\",\"temporary\":true}}", id);
+            "{\"id\":%lu,\"error\":{\"code\":100,\"message\":\"busy\",\"temporary\":true}}", id);
     } else {
         return true;
     }
@@ -162,9 +160,12 @@ unsigned full_listener_waiting(const struct full_listener *full)
     FILE *table = fopen("/proc/net/tcp", "r");
     check(table != NULL, "/proc/net/tcp");
     while (fgets(line, sizeof line, table)) {
-        unsigned port = 0, state = 0;
-        if (sscanf(line, " %*u: %*x:%*x %*x:%x %x", &port, &state) == 2 && port == full->port)
-            count += state == 2;
+        char *rest = NULL, *fields[4];
+        for (size_t i = 0; i < 4; i++)
+            fields[i] = strtok_r(i == 0 ? line : NULL, " ", &rest);
+        const char *port = fields[3] ? strchr(fields[2], ':') : NULL;
+        if (port && strtoul(port + 1, NULL, 16) == full->port)
+            count += strtoul(fields[3], NULL, 16) == 2;
     }
     (void)fclose(table);
     return count;

@@ -57,10 +57,8 @@ static void on_alarm(int signal_number)
 static _Atomic bool is_lookup_stuck;
 static _Atomic int lookups;
 
-__attribute__((visibility("default"))) int getaddrinfo(const char *restrict name,
-                                                       const char *restrict port,
-                                                       const struct addrinfo *restrict hints,
-                                                       struct addrinfo **restrict out_list);
+/* Instead of libc's, whose parameters have names with underscores.
+ * NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 __attribute__((visibility("default"))) int getaddrinfo(const char *restrict name,
                                                        const char *restrict port,
                                                        const struct addrinfo *restrict hints,
@@ -320,7 +318,7 @@ static const struct place places[] = {
 
 static unsigned bound_port(int fd)
 {
-    struct sockaddr_in address;
+    struct sockaddr_in address = {0};
     socklen_t len = sizeof address;
     CLAIM(getsockname(fd, (struct sockaddr *)&address, &len) == 0);
     return ntohs(address.sin_port);
