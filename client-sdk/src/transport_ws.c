@@ -226,7 +226,6 @@ static bool take_event(struct connection *connection,
         take_pong(connection, engine, event->payload);
         return true;
     case WS_EVENT_TOO_BIG:
-        connection->is_too_big = true;
         engine_too_big(engine, connection->number);
         return false;
     default:
@@ -237,6 +236,7 @@ static bool take_event(struct connection *connection,
 /* What ends a connection, outside of the lock. */
 static void end_reading(struct connection *connection, const struct ws_event *event)
 {
+    connection->is_deaf = event->kind != WS_EVENT_CLOSE; /* the reader must not be asked again */
     if (!is_talking(connection))
         return; /* the engine closed it meanwhile */
     if (event->kind == WS_EVENT_CLOSE) {
@@ -246,7 +246,6 @@ static void end_reading(struct connection *connection, const struct ws_event *ev
         struct wh_error error = {.err = WH_EFORMAT, .temporary = true};
         (void)snprintf(error.text, sizeof error.text, "no WebSocket: %s", event->why);
         begin_closing(connection, event->code, wh_slice_from_str(event->why));
-        connection->is_too_big = true;
         connection_closed(connection, 0, WH_SLICE_ABSENT, &error);
     } else if (event->kind == WS_EVENT_NO_MEMORY) {
         fail(connection, WH_ENOMEM, wh_err_text(WH_ENOMEM));
@@ -277,7 +276,7 @@ static void feed(struct connection *connection, struct wh_slice bytes)
     client_unlock(client);
     if (!goes_on)
         end_reading(connection, &event);
-    if (is_talking(connection) && bytes.len > 0 && !connection->is_too_big) {
+    if (is_talking(connection) && bytes.len > 0 && !connection->is_deaf) {
         keep(connection, bytes);
         if (is_talking(connection) && !connection->transport->is_paused)
             service_timer_start(connection->service, &connection->turn, 0);
@@ -296,7 +295,7 @@ static void feed_kept(struct connection *connection)
 static void watch_for_close(struct connection *connection, struct wh_slice bytes)
 {
     struct ws_event event = {.kind = WS_EVENT_NONE};
-    while (!connection->is_too_big && bytes.len > 0) {
+    while (!connection->is_deaf && bytes.len > 0) {
         ws_read(&connection->reader, &bytes, &event);
         if (event.kind == WS_EVENT_NONE)
             return;
@@ -305,7 +304,7 @@ static void watch_for_close(struct connection *connection, struct wh_slice bytes
         else if (event.kind == WS_EVENT_CLOSE && connection->out.len == 0)
             connection_kill(connection);
         if (event.kind >= WS_EVENT_CLOSE)
-            connection->is_too_big = true; /* the reader has ended */
+            connection->is_deaf = true; /* the reader has ended */
     }
 }
 
@@ -332,7 +331,7 @@ static void read_in(struct connection *connection)
         struct wh_slice bytes = wh_slice(input, (size_t)count);
         if (connection->state == CONNECTION_CLOSING)
             watch_for_close(connection, bytes);
-        else if (!connection->is_too_big)
+        else if (!connection->is_deaf)
             feed(connection, bytes);
     }
     if (is_readable(connection) && stream_has_pending(&connection->stream))
