@@ -1,13 +1,15 @@
 #include "fake_service.h"
 
+#include "fake_server.h"
+
 #include "client-sdk/src/service.h"
 #include "client-sdk/src/shell.h"
 #include "common/base/clock.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct transport {
     struct wh_list link;
@@ -15,6 +17,7 @@ struct transport {
     struct wh_client *client;
     uint32_t connection;
     bool is_opening, wants_write, is_open, wants_pong, is_reading;
+    struct fake_server server;
 };
 
 struct service {
@@ -99,95 +102,29 @@ void service_timer_stop(struct service *service, struct service_timer *timer)
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
-static void receive(struct transport *transport, const char *text)
+/* As a socket that broke would be told. */
+static void lose(struct transport *transport, const struct wh_error *error)
 {
-    struct message *message = message_new(strlen(text), true);
+    transport->is_open = transport->wants_write = false;
+    struct engine *engine = client_lock(transport->client);
+    engine_closed(engine, transport->connection, 0, WH_SLICE_ABSENT, error);
+    client_unlock(transport->client);
+}
+
+static void receive(void *user, const char *text)
+{
+    struct transport *transport = user;
+    struct message *message = transport->is_open ? message_new(strlen(text), true) : NULL;
+    if (!message) {
+        static const struct wh_error no_memory = {.err = WH_ENOMEM, .text = "out of memory"};
+        if (transport->is_open)
+            lose(transport, &no_memory);
+        return;
+    }
     memcpy(message->bytes, text, strlen(text));
     struct engine *engine = client_lock(transport->client);
     engine_received(engine, transport->connection, message);
     client_unlock(transport->client);
-}
-
-static void answer_subscribe(struct transport *transport, unsigned long id, const char *line)
-{
-    char channel[64] = "", text[256];
-    const char *at = strstr(line, "\"channel\":\"");
-    if (at)
-        sscanf(at, "\"channel\":\"%63[^\"]", channel);
-    snprintf(text, sizeof text, "{\"id\":%lu,\"subscribe\":{}}", id);
-    receive(transport, text);
-    uint32_t count = atomic_load(&push_count); /* as it is now */
-    for (uint32_t i = 1; i <= count; i++) {
-        snprintf(text, sizeof text, "{\"push\":{\"channel\":\"%s\",\"pub\":{\"data\":{\"n\":%u}}}}",
-                 channel, i);
-        receive(transport, text);
-    }
-}
-
-/* rpc "say": its data is what the server says next. */
-static void say(struct transport *transport, const char *line)
-{
-    const char *begin = strstr(line, "\"data\":"), *end = strstr(line, ",\"method\":\"say\"");
-    char text[256];
-    if (!begin || !end)
-        return;
-    begin += strlen("\"data\":");
-    snprintf(text, sizeof text, "%.*s", (int)(end - begin), begin);
-    receive(transport, text);
-}
-
-static void drop(struct transport *transport)
-{
-    transport->is_open = transport->wants_write = false;
-    struct engine *engine = client_lock(transport->client);
-    engine_closed(engine, transport->connection, 3001, WH_SLICE_LITERAL("drop"), NULL);
-    client_unlock(transport->client);
-}
-
-static void answer(struct transport *transport, const char *line)
-{
-    static const struct {
-        const char *method, *reply;
-    } replies[] = {
-        {"\"connect\":", "\"connect\":{\"client\":\"c1\",\"version\":\"fake\"}"},
-        {"\"unsubscribe\":", "\"unsubscribe\":{}"},
-        {"\"publish\":", "\"publish\":{}"},
-        {"\"rpc\":", "\"rpc\":{\"data\":{\"ok\":true}}"},
-        {"\"history\":",
-         "\"history\":{\"publications\":[{\"data\":1,\"offset\":1}],\"offset\":1,\"epoch\":\"e\"}"},
-        {"\"presence\":",
-         "\"presence\":{\"presence\":{\"c1\":{\"client\":\"c1\",\"user\":\"u\"}}}"},
-        {"\"presence_stats\":", "\"presence_stats\":{\"num_clients\":1,\"num_users\":1}"},
-    };
-    const char *at = strstr(line, "\"id\":");
-    unsigned long id = at ? strtoul(at + strlen("\"id\":"), NULL, 10) : 0;
-    if (id == 0 || strstr(line, "\"silent\""))
-        return;
-    if (strstr(line, "\"kick\"")) { /* a server-side subscription that does not last */
-        receive(transport, "{\"push\":{\"channel\":\"own\",\"subscribe\":{}}}");
-        receive(transport, "{\"push\":{\"channel\":\"own\",\"unsubscribe\":"
-                           "{\"code\":2000,\"reason\":\"kicked\"}}}");
-    }
-    if (strstr(line, "\"say\"")) {
-        say(transport, line);
-        return;
-    }
-    if (strstr(line, "\"drop\"")) {
-        drop(transport);
-        return;
-    }
-    if (strstr(line, "\"subscribe\":")) {
-        answer_subscribe(transport, id, line);
-        return;
-    }
-    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
-        char text[256];
-        if (!strstr(line, replies[i].method))
-            continue;
-        snprintf(text, sizeof text, "{\"id\":%lu,%s}", id, replies[i].reply);
-        receive(transport, text);
-        return;
-    }
 }
 
 static bool take_frame(struct transport *transport, struct wh_buf *frame)
@@ -205,11 +142,23 @@ static bool may_answer(const struct transport *transport)
     return transport->is_open && transport->is_reading && !atomic_load(&is_stalled);
 }
 
+static void answer_frame(struct transport *transport, struct wh_slice frame)
+{
+    char *text = strndup(frame.ptr, frame.len);
+    char *rest = NULL;
+    transport->server.pushes = atomic_load(&push_count);
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        if (!fake_server_answer(&transport->server, line, receive, transport))
+            lose(transport, NULL);
+    free(text);
+}
+
 static void serve(struct transport *transport)
 {
     if (transport->is_opening) {
         transport->is_opening = false;
         transport->is_open = true;
+        transport->server = (struct fake_server){.pushes = 0};
         struct engine *engine = client_lock(transport->client);
         engine_opened(engine, transport->connection, WH_ENCODING_JSON);
         client_unlock(transport->client);
@@ -224,12 +173,8 @@ static void serve(struct transport *transport)
         return;
     transport->wants_write = false;
     struct wh_buf frame = {0};
-    while (take_frame(transport, &frame)) {
-        char *rest = NULL;
-        char *line = strtok_r((char *)(uintptr_t)wh_buf_cstr(&frame), "\n", &rest);
-        for (; line; line = strtok_r(NULL, "\n", &rest))
-            answer(transport, line);
-    }
+    while (transport->is_open && take_frame(transport, &frame))
+        answer_frame(transport, wh_buf_slice(&frame));
     wh_buf_deinit(&frame);
 }
 

@@ -1,10 +1,6 @@
 /*
  * The service and transport of client-sdk/src/service.h without sockets: every
- * connection leads to a tiny server that speaks JSON and says yes to everything.
- *   connect, subscribe (then a push to the channel), publish, rpc (echoes), history, presence,
- *   presence_stats: answered at once; rpc "silent" is not answered, "say" is answered by
- *   its own data as the server's next message, "drop" by closing the connection with 3001.
- * A client that does not read is not answered.
+ * connection leads to the server of fake_server.h.  A client that does not read is not answered.
  * Link it in place of the real one.
  */
 #ifndef WH_TEST_FAKE_SERVICE_H

@@ -299,7 +299,7 @@ static void has_stats(struct wh_client *c,
                       void *user)
 {
     is_done(c, e, user);
-    assert_int_equal(stats->clients, 1);
+    assert_int_equal(stats->clients, 2);
 }
 
 static void every_call_brings_its_own_answer(void **state)
