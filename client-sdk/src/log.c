@@ -14,7 +14,12 @@
 #include <stdlib.h>
 #include <strings.h>
 
-enum { AREAS_MAX = 256, LINE_MAX_BYTES = 4096, SEVERITY_UNKNOWN = WH_SEVERITY_NONE + 1 };
+enum {
+    AREAS_MAX = 256,
+    LINE_MAX_BYTES = 4096,
+    JWT_BYTES_MIN = 16, /* its header alone is longer */
+    SEVERITY_UNKNOWN = WH_SEVERITY_NONE + 1
+};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int least = SEVERITY_UNKNOWN; /* the severity from which on lines are wanted */
@@ -108,6 +113,33 @@ bool trace_enabled(enum wh_severity severity, const char *area)
     return is_wanted;
 }
 
+static bool is_of_jwt(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+}
+
+/* What servers say is in lines as well: no token that they repeat, and no line of their own. */
+static void scrub(char *fields)
+{
+    char *to = fields;
+    for (const char *at = fields; *at;) {
+        size_t len = 0;
+        if (strncmp(at, "eyJ", 3) == 0 && (at == fields || !is_of_jwt(at[-1])))
+            while (is_of_jwt(at[len]))
+                len++;
+        if (len >= JWT_BYTES_MIN) {
+            memcpy(to, "***", 3);
+            to += 3;
+            at += len;
+            continue;
+        }
+        unsigned char c = (unsigned char)*at++;
+        *to++ = c < 0x20 || c == 0x7f ? ' ' : (char)c;
+    }
+    *to = '\0';
+}
+
 void trace_line(enum wh_severity severity,
                 const char *area,
                 const char *event,
@@ -121,6 +153,7 @@ void trace_line(enum wh_severity severity,
     va_start(args, fields_format);
     vsnprintf(fields, sizeof fields, fields_format, args);
     va_end(args);
+    scrub(fields);
     pthread_mutex_lock(&lock);
     if (sink)
         sink(severity, area, event, fields, sink_user);
@@ -152,16 +185,27 @@ static bool contains_word(struct wh_slice text, const char *word)
     return false;
 }
 
+/* An escape could spell any of them. */
 static bool is_secret_name(struct wh_slice name)
 {
-    return contains_word(name, "token") || contains_word(name, "password") ||
-           contains_word(name, "secret");
+    static const char *const words[] = {"token",         "password", "passwd",     "secret",
+                                        "authorization", "cookie",   "credential", "apikey",
+                                        "api_key",       "api-key"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (contains_word(name, words[i]))
+            return true;
+    }
+    /* Those of the connect command: what a proxy behind the server is to believe. */
+    return wh_slice_equal_str(name, "\"headers\"") || contains_word(name, "\\");
 }
 
-/* Wherever it stands, a JWT begins with {" in base64: "eyJ". */
+/* Wherever it stands: a JWT begins with {" in base64, "eyJ"; what a header of HTTP says; and JSON
+ * inside a string (as patches of deltas are) that speaks of a secret. */
 static bool is_secret_value(struct wh_slice value)
 {
-    return contains_word(value, "eyJ");
+    bool has_json = contains_word(value, "\\\"") && is_secret_name(value);
+    return has_json || contains_word(value, "eyJ") || contains_word(value, "bearer ") ||
+           contains_word(value, "basic ");
 }
 
 static size_t skip_blanks(struct wh_slice text, size_t at)
@@ -184,13 +228,30 @@ static void append_escaped(struct wh_buf *out, struct wh_slice text)
     }
 }
 
+/* Behind the value that begins at `at`, whatever it is; unfinished ones end with the text. */
+static size_t value_end(struct wh_slice text, size_t at)
+{
+    size_t depth = 0;
+    while (at < text.len) {
+        char c = text.ptr[at];
+        if (depth == 0 && strchr(",}]\n", c))
+            return at;
+        if (c == '"')
+            at = string_end(text, at);
+        else
+            at++;
+        if (c == '{' || c == '[')
+            depth++;
+        else if (depth > 0 && (c == '}' || c == ']'))
+            depth--;
+    }
+    return at;
+}
+
 void trace_redact(struct wh_buf *out, struct wh_slice text)
 {
-    bool is_secret = false; /* the next value belongs to a secret's name */
     for (size_t i = 0; i < text.len;) {
         if (text.ptr[i] != '"') {
-            if (text.ptr[i] == ',' || text.ptr[i] == '}')
-                is_secret = false;
             append_escaped(out, wh_slice(text.ptr + i++, 1));
             continue;
         }
@@ -198,11 +259,13 @@ void trace_redact(struct wh_buf *out, struct wh_slice text)
         struct wh_slice literal = wh_slice(text.ptr + i, end - i);
         size_t next = skip_blanks(text, end);
         bool is_name = next < text.len && text.ptr[next] == ':';
-        bool hide = !is_name && (is_secret || is_secret_value(literal));
-        append_escaped(out, hide ? WH_SLICE_LITERAL("\"***\"") : literal);
-        if (is_name)
-            is_secret = is_secret_name(literal);
+        bool hides = !is_name && is_secret_value(literal);
+        append_escaped(out, hides ? WH_SLICE_LITERAL("\"***\"") : literal);
         i = end;
+        if (!is_name || !is_secret_name(literal))
+            continue;
+        append_escaped(out, WH_SLICE_LITERAL(":\"***\""));
+        i = value_end(text, skip_blanks(text, next + 1));
     }
 }
 

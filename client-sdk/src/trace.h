@@ -15,7 +15,8 @@
 /* Whether anybody listens: ask before anything costly is put together. */
 bool trace_enabled(enum wh_severity severity, const char *area);
 
-/* One line.  `fields_format` gives the fields, "code=%u reason=\"%s\""; "" = none. */
+/* One line, without what looks like a JWT and without control characters.  `fields_format` gives
+ * the fields, "code=%u reason=\"%s\""; "" = none. */
 WH_PRINTF(4, 5)
 void trace_line(enum wh_severity severity,
                 const char *area,
@@ -28,7 +29,8 @@ void trace_line(enum wh_severity severity,
 void trace_frame(const char *event, struct wh_slice frame, bool is_text);
 
 /* Append JSON `text`, escaped for a quoted field, with "***" for the values of members that are
- * named like tokens, passwords or secrets, and for everything that looks like a JWT. */
+ * named like tokens, passwords, cookies or keys, whatever kind of value it is, for all headers, and
+ * for strings that look like a JWT or say what an Authorization header says. */
 void trace_redact(struct wh_buf *out, struct wh_slice text);
 
 #endif
