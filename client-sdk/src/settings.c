@@ -150,8 +150,10 @@ static enum wh_err check_header(const struct check *check,
     const char *fault = upgrade_header_fault(header, is_real);
     if (!fault)
         return WH_OK;
-    (void)option_problem(check->detail, WH_EINVAL, "%s: \"%.80s\" %s", option,
-                         header->name ? header->name : "", fault);
+    /* Behind a colon there may be a value: "Authorization: …". */
+    size_t len = header->name ? strcspn(header->name, ":\r\n") : 0;
+    (void)option_problem(check->detail, WH_EINVAL, "%s: \"%.*s\" %s", option,
+                         len < 80 ? (int)len : 80, header->name ? header->name : "", fault);
     return WH_EINVAL;
 }
 
