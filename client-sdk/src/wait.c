@@ -106,10 +106,12 @@ static void keep_error(struct waiter *waiter, const struct wh_client *client)
         waiter->detail = event->u.error;
 }
 
-/* disconnected 1 and unsubscribed 1 are the client's word for it. */
-static bool is_unauthorized(uint32_t code)
+/* disconnected 1 and unsubscribed 1 are the client's word for it; but without reconnecting the loss
+ * of a connection is disconnected 1 as well. */
+static bool is_unauthorized(const struct wh_transition *why)
 {
-    return code == 1 || code == WH_ERROR_UNAUTHORIZED || code == WH_DISCONNECT_INVALID_TOKEN;
+    return (why->code == 1 && strcmp(why->reason, "unauthorized") == 0) ||
+           why->code == WH_ERROR_UNAUTHORIZED || why->code == WH_DISCONNECT_INVALID_TOKEN;
 }
 
 static void fail_wait(struct waiter *waiter, const struct wh_client *client)
@@ -117,15 +119,14 @@ static void fail_wait(struct waiter *waiter, const struct wh_client *client)
     bool is_of_sub = waiter->sub && waiter->sub->state == WH_SUB_UNSUBSCRIBED;
     const struct event *event = is_of_sub ? newest_event(client, waiter->sub, EVENT_UNSUBSCRIBED)
                                           : newest_event(client, NULL, EVENT_DISCONNECTED);
-    uint32_t code = event ? event->u.transition.code : 0;
     enum wh_err err = is_of_sub ? WH_EUNSUBSCRIBED : WH_ECONNECT;
-    if (is_unauthorized(code))
+    if (event && is_unauthorized(&event->u.transition))
         err = WH_EUNAUTHORIZED;
     if (client->engine.state == ENGINE_CLOSED)
         err = WH_ECLOSED;
     if (event) {
         (void)shell_fail(&waiter->detail, err, "%s", event->u.transition.reason);
-        waiter->detail.code = code;
+        waiter->detail.code = event->u.transition.code;
     }
     end_wait(waiter, err);
 }
