@@ -252,8 +252,12 @@ void deliver_report(struct wh_client *client)
     size_t done = atomic_load_explicit(&batch->done, memory_order_acquire);
     for (; batch->reported < done; batch->reported++) {
         const struct event *event = batch->events[batch->reported];
-        if (event->sub && batch->seen[batch->reported])
+        if (!batch->seen[batch->reported])
+            continue;
+        if (event->sub)
             sub_delivered(event->sub, event);
+        if (event->kind == EVENT_PUBLICATION)
+            client->engine.stats.publications++;
     }
 }
 
