@@ -216,7 +216,7 @@ void wh_call_cancel(struct wh_call *handle)
 void wh_call_free(struct wh_call *handle)
 {
     struct call *call = (struct call *)handle;
-    if (!call || client_is_forked(call->client))
+    if (!call)
         return;
     struct wh_client *client = call->client;
     call_unref(call);

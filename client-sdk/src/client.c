@@ -67,15 +67,22 @@ void client_ref(struct wh_client *client)
     atomic_fetch_add_explicit(&client->refs, 1, memory_order_relaxed);
 }
 
-/* Its memory; nothing else of it is left. */
-static void destroy(struct wh_client *client)
+static void empty(struct wh_client *client)
 {
     engine_deinit(&client->engine);
     settings_deinit(&client->settings);
     if (client->event_fd >= 0)
         close(client->event_fd);
-    pthread_cond_destroy(&client->changed);
-    pthread_mutex_destroy(&client->lock);
+}
+
+/* Its memory; nothing else of it is left. */
+static void destroy(struct wh_client *client)
+{
+    if (!client->is_abandoned) {
+        empty(client);
+        pthread_cond_destroy(&client->changed);
+        pthread_mutex_destroy(&client->lock);
+    }
     wh_free(client);
 }
 
@@ -309,16 +316,14 @@ void client_free_deferred(struct wh_client *client)
 }
 
 /* In a child of fork: threads and sockets are not ours, and what a thread of the parent was about
- * to change is left alone. */
+ * to change is left alone.  Calls and requests that the program still has look at the shell. */
 static void free_forked(struct wh_client *client)
 {
-    if (pthread_mutex_trylock(&client->lock) != 0)
+    if (client->is_abandoned || pthread_mutex_trylock(&client->lock) != 0)
         return;
-    if (client->event_fd >= 0)
-        close(client->event_fd);
-    engine_deinit(&client->engine);
-    settings_deinit(&client->settings);
-    wh_free(client);
+    empty(client);
+    client->is_abandoned = true;
+    client_unref(client);
 }
 
 void wh_client_free(struct wh_client *client)

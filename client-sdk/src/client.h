@@ -58,7 +58,8 @@ struct wh_client {
     bool is_detached;
     bool is_finishing;
     bool is_finished;
-    bool is_awaited; /* a thread in wh_client_free gives the references back */
+    bool is_awaited;   /* a thread in wh_client_free gives the references back */
+    bool is_abandoned; /* freed in the child of a fork: empty, its lock is held for good */
     struct wh_list deferred_link;
     void (*done)(void *user);
     void *done_user;

@@ -347,7 +347,12 @@ enum wh_err engine_init(struct engine *engine,
 
 void engine_deinit(struct engine *engine)
 {
-    engine_close(engine);
+    /* One that was not closed ends without a word: in the child of a fork nothing has happened. */
+    if (engine->state != ENGINE_CLOSED) {
+        shut(engine, 1000, WH_SLICE_ABSENT);
+        engine->state = ENGINE_DISCONNECTED;
+        engine_close(engine);
+    }
     subs_deinit(engine);
     struct event *event;
     while ((event = event_queue_pop(&engine->events)))
