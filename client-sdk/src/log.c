@@ -30,6 +30,24 @@ static char areas[AREAS_MAX]; /* ",client,wire,"; "" = all */
 
 static const char *const severity_names[] = {"trace", "debug", "info", "warn", "error", "none"};
 
+/* The child of a fork has none of the threads that could give it back. */
+static void renew_lock(void)
+{
+    (void)pthread_mutex_init(&lock, NULL);
+}
+
+static void register_fork_handler(void)
+{
+    (void)pthread_atfork(NULL, NULL, renew_lock);
+}
+
+/* Before the first line is possible. */
+static void survive_forks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, register_fork_handler);
+}
+
 static void to_stderr(enum wh_severity severity,
                       const char *area,
                       const char *event,
@@ -68,6 +86,7 @@ static void read_environment(void)
 
 void wh_log_sink(wh_log_cb *new_sink, void *user, enum wh_severity severity, const char *wanted)
 {
+    survive_forks();
     pthread_mutex_lock(&lock);
     sink = new_sink;
     sink_user = user;
@@ -95,6 +114,7 @@ static int wanted_level(void)
     int level = atomic_load_explicit(&least, memory_order_acquire);
     if (level != SEVERITY_UNKNOWN)
         return level;
+    survive_forks();
     pthread_mutex_lock(&lock);
     if (atomic_load_explicit(&least, memory_order_relaxed) == SEVERITY_UNKNOWN)
         read_environment();
