@@ -447,6 +447,26 @@ static void a_lost_connection_ends_what_was_sent_and_nothing_is_sent_twice(void 
     loop_deinit(&loop);
 }
 
+static void an_attempt_that_fails_leaves_what_waits(void **state)
+{
+    (void)state;
+    struct note note;
+    struct wh_client_options options = loop_options();
+    struct loop_client loop;
+    options.events = &loop_token_events;
+    loop_init(&loop, &options);
+    assert_int_equal(wh_client_connect(loop.client), WH_OK);
+    rpc(&loop, "echo", 0, &note);
+    loop_pump(&loop, &loop.token_asks, 1);
+    wh_token_error(loop.request, "not now");
+    loop_pump(&loop, &loop.token_asks, 2);
+    assert_int_equal(note.ends, 0);
+    wh_token_ok(loop.request, "t");
+    loop_pump(&loop, &note.ends, 1);
+    assert_ended(&note, WH_OK);
+    loop_deinit(&loop);
+}
+
 static void disconnecting_ends_what_was_sent_and_what_waits(void **state)
 {
     (void)state;
@@ -747,6 +767,7 @@ int main(void)
         cmocka_unit_test(a_canceled_call_does_not_call_back),
         cmocka_unit_test(giving_the_handle_back_does_not_cancel),
         cmocka_unit_test(a_lost_connection_ends_what_was_sent_and_nothing_is_sent_twice),
+        cmocka_unit_test(an_attempt_that_fails_leaves_what_waits),
         cmocka_unit_test(disconnecting_ends_what_was_sent_and_what_waits),
         cmocka_unit_test(freeing_the_client_ends_every_call),
         cmocka_unit_test(a_call_without_callback_frees_its_user),

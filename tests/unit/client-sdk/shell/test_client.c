@@ -69,7 +69,7 @@ static void options_of_other_versions_are_understood_or_refused(void **state)
     (void)state;
     struct {
         struct wh_client_options options;
-        int newer;
+        uint64_t newer; /* no padding behind it */
     } longer = {.options = loop_options(), .newer = 0};
     struct wh_error error = {.text = ""};
     struct wh_client *client = NULL;

@@ -33,8 +33,8 @@ struct program {
     struct wh_call *call;
     struct wh_result *result;
     const struct wh_publication *publication;
-    struct wh_token_request *request; /* of the subscription "mine", unanswered */
-    struct wh_state_request *state_request;
+    struct wh_token_request *_Atomic request; /* of the subscription "mine", unanswered */
+    struct wh_state_request *_Atomic state_request;
     _Atomic bool has_all;
     _Atomic unsigned frees, dones, ends;
 };
