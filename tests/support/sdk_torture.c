@@ -442,6 +442,8 @@ static void work(struct life *life)
     settle(life, is_settled);
     CLAIM(wh_client_disconnect(life->client) == WH_OK);
     CLAIM(wh_client_send(life->client, wh_json("1")) == WH_EDISCONNECTED);
+    connect_client(life);
+    CLAIM(wh_client_disconnect(life->client) == WH_OK);
 }
 
 /* ---- afterwards ------------------------------------------------------------------------------ */
