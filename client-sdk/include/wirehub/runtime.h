@@ -99,7 +99,8 @@ WH_API void wh_set_allocator(void *(*malloc_fn)(size_t size),
 /* Log.  The library is silent until a sink is set, or the environment says
  * WIREHUB_LOG=level[:area,…] ("debug:client,wire"), which writes to stderr. */
 enum wh_severity {
-    WH_SEVERITY_TRACE, /* every frame, in area "wire"; tokens are replaced by *** */
+    WH_SEVERITY_TRACE, /* every frame, in area "wire"; tokens, passwords, keys and headers are
+                          replaced by *** */
     WH_SEVERITY_DEBUG,
     WH_SEVERITY_INFO,
     WH_SEVERITY_WARN,
