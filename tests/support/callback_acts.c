@@ -539,7 +539,7 @@ static void do_stats_sync(struct run *run)
     struct wh_result *result = NULL;
     GIVES(sync_ends(run),
           wh_client_presence_stats_sync(run->client, "a", sync_timeout(run), &result, NULL));
-    CLAIM(!result || result->stats.clients == 1);
+    CLAIM(!result || result->stats.clients == 2);
     wh_result_free(result);
 }
 
