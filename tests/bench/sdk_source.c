@@ -2,7 +2,8 @@
  * bench_sdk_source: a WebSocket server that is faster than any client, so that what limits a run is
  * the client.  It serves one connection after another: answers connect and subscribe, then sends
  * MESSAGES publications of SIZE payload bytes, PER_FRAME in a frame, as fast as the socket takes
- * them; then it reads until the client is gone.
+ * them, 64 KiB of frames a call (with a call a frame it would be the source that limits a client
+ * that sleeps whenever it has nothing to read); then it reads until the client is gone.
  *
  *     bench_sdk_source MESSAGES SIZE PER_FRAME       prints its port
  *
@@ -28,6 +29,7 @@ enum {
     REQUEST_MAX = 16 * 1024,
     MESSAGE_MAX = 64 * 1024,
     PER_FRAME_MAX = 256,
+    SEND_BYTES = 64 * 1024,
     SIZE_MIN = 32,
     FIRST_NUMBER = 1000000000,
     DIGITS = 10
@@ -186,15 +188,22 @@ static void write_number(unsigned char *at, uint32_t number)
 
 static bool send_stream(int fd, struct stream *stream, bool is_text)
 {
+    static unsigned char waiting[SEND_BYTES + sizeof stream->frame.data];
     make_frame(stream, is_text);
     uint32_t sent = 0;
+    size_t len = 0;
     while (stream->messages - sent >= stream->per_frame) {
         for (unsigned i = 0; i < stream->per_frame; i++)
             write_number(stream->frame.data + stream->header_len + stream->digits_at[i],
                          FIRST_NUMBER + sent + i);
-        if (!send_all(fd, stream->frame.data, stream->frame.len))
-            return false;
+        memcpy(waiting + len, stream->frame.data, stream->frame.len);
+        len += stream->frame.len;
         sent += stream->per_frame;
+        if (len < SEND_BYTES && stream->messages - sent >= stream->per_frame)
+            continue;
+        if (!send_all(fd, waiting, len))
+            return false;
+        len = 0;
     }
     return sent == stream->messages;
 }
