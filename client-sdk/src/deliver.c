@@ -1,5 +1,5 @@
 /*
- * A batch lives on the stack of the thread that delivers it.  That thread
+ * Batches live on the stack of the thread that delivers them.  That thread
  * advances `done` when a callback has returned; whoever takes the client's lock
  * tells the engine up to there (deliver_report).  So an event costs no lock of its
  * own, and still nobody who holds the lock sees a position that is behind.
@@ -266,7 +266,7 @@ static bool take_batch(struct wh_client *client, struct batch *batch, size_t eve
 {
     batch->count = 0;
     batch->reported = 0;
-    atomic_store_explicit(&batch->done, 0, memory_order_relaxed);
+    atomic_init(&batch->done, 0);
     size_t bytes = 0;
     while (batch->count < BATCH_EVENTS && batch->count < events_max && bytes < BATCH_BYTES) {
         struct event *event = engine_take_event(&client->engine);
@@ -288,19 +288,29 @@ static void free_batch(const struct batch *batch)
         event_free(batch->events[i]);
 }
 
-/* Under the lock; it is held on return. */
-static size_t deliver_batches(struct wh_client *client, struct batch *batch, size_t events_max)
+/*
+ * Under the lock; it is held on return.  The lock that reports a batch also takes the next one: each
+ * time that it is asked for may have to wait for the thread that reads.  So the last batch is freed
+ * while the next one is on its way, or with the lock held.
+ */
+static size_t deliver_batches(struct wh_client *client, struct batch batches[2], size_t events_max)
 {
+    struct batch *next = &batches[0], *last = NULL;
     size_t total = 0;
-    while (total < events_max && take_batch(client, batch, events_max - total)) {
+    while (total < events_max && take_batch(client, next, events_max - total)) {
+        client->batch = next;
         client_unlock(client);
-        run_batch(client, batch);
-        total += batch->count;
+        if (last)
+            free_batch(last);
+        run_batch(client, next);
+        total += next->count;
         (void)client_lock(client); /* reports all of it */
-        client_unlock(client);
-        free_batch(batch);
-        (void)client_lock(client);
+        last = next;
+        next = &batches[last == &batches[0]];
     }
+    client->batch = NULL;
+    if (last)
+        free_batch(last);
     return total;
 }
 
@@ -308,19 +318,14 @@ size_t deliver(struct wh_client *client, size_t events_max)
 {
     if (depth > 0)
         return 0;
-    struct batch batch;
+    struct batch batches[2];
     (void)client_lock(client);
     if (client->batch || client->is_finished) {
         client_unlock(client);
         return 0;
     }
-    batch.count = 0;
-    batch.reported = 0;
-    atomic_init(&batch.done, 0);
-    client->batch = &batch;
     size_t waiting = client->engine.events.count;
-    size_t total = deliver_batches(client, &batch, events_max ? events_max : waiting);
-    client->batch = NULL;
+    size_t total = deliver_batches(client, batches, events_max ? events_max : waiting);
     if (!client_has_delivery(client))
         runtime_drain(client);
     pthread_cond_broadcast(&client->changed);

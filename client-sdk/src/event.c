@@ -1,7 +1,7 @@
 /*
- * Messages and events.  An event of a message lies in the message's arena and
- * keeps the message; so a publication costs no allocation besides the frame
- * that brought it, and what the program keeps is the frame.
+ * An event of a message lies in the message's arena and keeps the message; so a
+ * publication costs no allocation besides the frame that brought it, and what the
+ * program keeps is the frame.
  *
  * The arena grows only while the engine, under its lock, looks at a message
  * that it holds a reference to; afterwards any thread may give references back.
@@ -11,60 +11,6 @@
 #include "client-sdk/src/sub.h"
 #include "client-sdk/src/tokens.h"
 #include "common/base/alloc.h"
-
-/* ---- messages -------------------------------------------------------------------------------- */
-
-enum {
-    ARENA_BYTES_MIN = 65536,
-    ARENA_BYTES_LENT = 1024, /* behind the bytes: one publication with its event */
-    ALIGNMENT = 16
-};
-
-struct message *message_new(size_t len, bool is_text)
-{
-    if (len > SIZE_MAX / 2 / ENGINE_ARENA_MAX_FACTOR)
-        return NULL;
-    size_t size = (sizeof(struct message) + len + ALIGNMENT) & ~(size_t)(ALIGNMENT - 1);
-    struct message *message = wh_malloc(size + ARENA_BYTES_LENT);
-    if (!message)
-        return NULL;
-    *message = (struct message){.is_text = is_text, .len = len};
-    atomic_init(&message->refs, 1);
-    wh_arena_init_in(&message->arena, len * ENGINE_ARENA_MAX_FACTOR + ARENA_BYTES_MIN,
-                     (char *)message + size, ARENA_BYTES_LENT);
-    message->bytes[len] = '\0';
-    return message;
-}
-
-struct message *message_ref(struct message *message)
-{
-    atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
-    return message;
-}
-
-void message_unref(struct message *message)
-{
-    if (!message || atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    wh_arena_deinit(&message->arena);
-    wh_free(message);
-}
-
-const char *message_cstr(struct message *message, struct wh_slice slice)
-{
-    if (!slice.ptr || slice.len == 0)
-        return "";
-    uintptr_t begin = (uintptr_t)message->bytes, at = (uintptr_t)slice.ptr;
-    if (message->is_json && at >= begin && at - begin < message->len &&
-        slice.len < message->len - (at - begin)) {
-        char *end = message->bytes + (at - begin) + slice.len;
-        if (*end == '"')
-            *end = '\0';
-        if (*end == '\0')
-            return slice.ptr;
-    }
-    return wh_arena_copy(&message->arena, slice).ptr;
-}
 
 /* ---- the protocol's structs as the program sees them --------------------------------------------
  */

@@ -6,39 +6,12 @@
 #ifndef WH_SDK_EVENT_H
 #define WH_SDK_EVENT_H
 
-#include "common/base/arena.h"
+#include "client-sdk/src/message.h"
 #include "common/base/buf.h"
 #include "common/base/list.h"
 #include "common/protocol/model.h"
 
 #include <wirehub/call.h>
-
-#include <stdatomic.h>
-
-/*
- * A WebSocket message that came, with what was decoded from it.  Reference counted (atomically):
- * the engine while it looks at it, every event of it, every publication that the program keeps.
- */
-struct message {
-    _Atomic uint32_t refs;
-    bool is_text;
-    bool is_json;          /* set by the engine: a string in `bytes` ends at its quotation mark */
-    struct wh_arena arena; /* grows while the engine looks at the message, never later */
-    size_t len;
-    char bytes[]; /* `len`, and a NUL behind them that decoders may overwrite nothing with */
-};
-
-/* `len` bytes to be filled by the caller, who owns the reference; NULL = no memory. */
-struct message *message_new(size_t len, bool is_text);
-struct message *message_ref(struct message *message);
-void message_unref(struct message *message); /* NULL is fine */
-
-/*
- * `slice` of the decoded message with a NUL behind it: in place in JSON, where a quotation mark
- * stands there that nobody needs any more; else a copy in the arena.  "" for an absent one; NULL =
- * no memory.
- */
-const char *message_cstr(struct message *message, struct wh_slice slice);
 
 /* The protocol's structs as the program sees them, lying in `message`.  false = no memory. */
 bool publication_init(struct wh_publication *publication,

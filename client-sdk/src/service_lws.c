@@ -34,6 +34,13 @@ enum {
     SERVICE_TIMER_MS_MAX = 864000000 /* ten days: a timer may run early, not never */
 };
 
+/* Of messages that wait for their next life.  None where AddressSanitizer looks after lives. */
+#ifdef __SANITIZE_ADDRESS__
+enum { SPARE_BYTES_MAX = 0 };
+#else
+enum { SPARE_BYTES_MAX = 1048576 };
+#endif
+
 struct service {
     struct lws_context *context;
     struct lws_vhost *vhost;
@@ -421,6 +428,7 @@ static struct lws_vhost *create_vhost(struct service *service)
 
 static void service_deinit(struct service *service)
 {
+    message_pool_close(service->shared.pool);
     resolver_free(service->shared.resolver);
     wh_buf_deinit(&service->shared.frame);
     wh_free(service);
@@ -431,6 +439,9 @@ static enum wh_err make_ready(struct service *service, const struct service_opti
     enum wh_err err = resolver_new(wake_for_names, service, &service->shared.resolver);
     if (err != WH_OK)
         return err;
+    service->shared.pool = message_pool_new(SPARE_BYTES_MAX);
+    if (!service->shared.pool)
+        return WH_ENOMEM;
     service->context = create_context(service, options);
     if (!service->context)
         return options->loop == WH_LOOP_NONE ? WH_EIO : WH_ELOOP;

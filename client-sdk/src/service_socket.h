@@ -6,6 +6,7 @@
 #ifndef WH_SDK_SERVICE_SOCKET_H
 #define WH_SDK_SERVICE_SOCKET_H
 
+#include "client-sdk/src/message.h"
 #include "client-sdk/src/resolve.h"
 #include "client-sdk/src/service.h"
 #include "common/base/buf.h"
@@ -57,6 +58,7 @@ enum { SERVICE_INPUT_BYTES = 65536 /* one read */ };
 struct service_shared {
     struct wh_list tls; /* of tls_acquire */
     struct resolver *resolver;
+    struct message_pool *pool;
     struct wh_buf frame; /* what an engine gives, for a moment */
     char input[SERVICE_INPUT_BYTES];
 };

@@ -72,7 +72,7 @@ static struct message *message_of_base(struct wh_sub *sub,
                                        struct wh_pub *out_pub)
 {
     struct wh_slice base = wh_buf_slice(&sub->delta_base);
-    struct message *made = message_new(base.len, false);
+    struct message *made = message_new(NULL, base.len, false);
     if (!made)
         return NULL;
     if (base.len > 0)

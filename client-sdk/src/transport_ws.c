@@ -380,7 +380,8 @@ void connection_opened(struct connection *connection, struct wh_slice rest)
     connect_free(connection->connecting);
     connection->connecting = NULL;
     connection->state = CONNECTION_OPEN;
-    ws_reader_init(&connection->reader, connection->settings->message_bytes_max);
+    ws_reader_init(&connection->reader, service_shared(connection->service)->pool,
+                   connection->settings->message_bytes_max);
     service_socket_set_reading(connection->socket, !transport->is_paused);
     struct engine *engine = client_lock(client);
     engine_opened(engine, connection->number, connection->encoding);

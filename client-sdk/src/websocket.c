@@ -6,9 +6,9 @@
 enum { FIN = 0x80, RSV = 0x70, OPCODE = 0x0f, MASKED = 0x80, LENGTH = 0x7f };
 enum { LENGTH_16 = 126, LENGTH_64 = 127, REASON_BYTES_MAX = WS_CONTROL_BYTES_MAX - 2 };
 
-void ws_reader_init(struct ws_reader *reader, size_t message_bytes_max)
+void ws_reader_init(struct ws_reader *reader, struct message_pool *pool, size_t message_bytes_max)
 {
-    *reader = (struct ws_reader){.limit = message_bytes_max};
+    *reader = (struct ws_reader){.pool = pool, .limit = message_bytes_max};
     wh_buf_init(&reader->fragments, message_bytes_max);
 }
 
@@ -98,7 +98,7 @@ static void begin_frame(struct ws_reader *reader, size_t size, struct ws_event *
         }
         if (opcode != WS_CONTINUATION)
             reader->is_text = opcode == WS_TEXT;
-        reader->message = message_new((size_t)length, reader->is_text);
+        reader->message = message_new(reader->pool, (size_t)length, reader->is_text);
         reader->filled = 0;
         if (!reader->message)
             event->kind = WS_EVENT_NO_MEMORY;
@@ -173,7 +173,7 @@ static bool join_fragments(struct ws_reader *reader, struct ws_event *event)
     if (!reader->is_final)
         return false;
     struct wh_slice whole = wh_buf_slice(&reader->fragments);
-    reader->message = message_new(whole.len, reader->is_text);
+    reader->message = message_new(reader->pool, whole.len, reader->is_text);
     if (!reader->message) {
         event->kind = WS_EVENT_NO_MEMORY;
         return false;

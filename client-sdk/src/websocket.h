@@ -9,7 +9,7 @@
 #ifndef WH_SDK_WEBSOCKET_H
 #define WH_SDK_WEBSOCKET_H
 
-#include "client-sdk/src/event.h"
+#include "client-sdk/src/message.h"
 #include "common/base/buf.h"
 
 enum {
@@ -36,6 +36,7 @@ enum {
 };
 
 struct ws_reader {
+    struct message_pool *pool;
     size_t limit; /* bytes of a message */
     uint8_t header[WS_HEADER_BYTES_MAX];
     uint8_t header_len;
@@ -71,7 +72,8 @@ struct ws_event {
     const char *why;
 };
 
-void ws_reader_init(struct ws_reader *reader, size_t message_bytes_max);
+/* `pool`: for the messages, there as long as the reader; NULL = none. */
+void ws_reader_init(struct ws_reader *reader, struct message_pool *pool, size_t message_bytes_max);
 void ws_reader_deinit(struct ws_reader *reader);
 
 /* Takes from the front of `bytes` until something is complete; WS_EVENT_NONE leaves it empty. */

@@ -104,6 +104,14 @@ void wh_arena_reset(struct wh_arena *arena)
     arena->used = 0;
 }
 
+size_t wh_arena_held(const struct wh_arena *arena)
+{
+    size_t held = 0;
+    for (const struct wh_arena_block *block = arena->blocks; block; block = block->next)
+        held += block->is_lent ? 0 : overhead + block->cap;
+    return held;
+}
+
 static struct wh_arena_block *block_new(size_t cap)
 {
     struct wh_arena_block *block = wh_malloc(overhead + cap);

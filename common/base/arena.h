@@ -26,6 +26,9 @@ void wh_arena_init_in(struct wh_arena *arena, size_t limit, void *memory, size_t
 void wh_arena_deinit(struct wh_arena *arena);
 void wh_arena_reset(struct wh_arena *arena);
 
+/* Bytes that it has of the allocator. */
+size_t wh_arena_held(const struct wh_arena *arena);
+
 /* `size` zeroed bytes aligned for any type; NULL when memory or `limit` is exhausted.
  * A size of 0 gives a valid pointer. */
 void *wh_arena_alloc(struct wh_arena *arena, size_t size);

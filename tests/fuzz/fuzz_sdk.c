@@ -200,7 +200,7 @@ static void answer_tokens(uint8_t how)
 
 static void receive(struct wh_slice bytes)
 {
-    struct message *message = message_new(bytes.len, true);
+    struct message *message = message_new(NULL, bytes.len, true);
     if (bytes.len > 0)
         memcpy(message->bytes, bytes.ptr, bytes.len);
     engine_received(&engine, engine.connection, message);

@@ -138,7 +138,7 @@ static struct reading read_all(const uint8_t *bytes,
 {
     struct reading reading = {.limit = limit};
     bytes_peak = bytes_used = 0;
-    ws_reader_init(&reading.reader, limit);
+    ws_reader_init(&reading.reader, NULL, limit);
     for (size_t i = 0, empty = 0; len > 0 && reading.end == WS_EVENT_NONE; i++) {
         size_t piece = count > 0 ? lengths[i % count] : len;
         empty = piece > 0 ? 0 : empty + 1;

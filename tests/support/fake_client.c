@@ -110,27 +110,6 @@ bool engine_take_frame(struct engine *engine, struct wh_buf *frame)
     return true;
 }
 
-/* ---- messages ------------------------------------------------------------------------------ */
-
-struct message *message_new(size_t len, bool is_text)
-{
-    struct message *message = wh_malloc(sizeof *message + len + 1);
-    if (!message)
-        return NULL;
-    memset(message, 0, sizeof *message);
-    message->refs = 1;
-    message->is_text = is_text;
-    message->len = len;
-    message->bytes[len] = 0;
-    return message;
-}
-
-void message_unref(struct message *message)
-{
-    if (message && --message->refs == 0)
-        wh_free(message);
-}
-
 /* ---- driving it ---------------------------------------------------------------------------- */
 
 void fake_client_init(struct wh_client *client, struct service *service, const char *url)

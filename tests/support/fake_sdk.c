@@ -197,7 +197,7 @@ void fake_sdk_connect(struct fake_sdk *fake)
 
 void fake_sdk_receive_on(struct fake_sdk *fake, uint32_t connection, const void *bytes, size_t len)
 {
-    struct message *message = message_new(len, fake->engine.encoding == WH_ENCODING_JSON);
+    struct message *message = message_new(NULL, len, fake->engine.encoding == WH_ENCODING_JSON);
     if (!message) { /* what a transport does then */
         engine_closed(&fake->engine, connection, 0, WH_SLICE_ABSENT, NULL);
         return;

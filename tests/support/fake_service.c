@@ -114,7 +114,7 @@ static void lose(struct transport *transport, const struct wh_error *error)
 static void receive(void *user, const char *text)
 {
     struct transport *transport = user;
-    struct message *message = transport->is_open ? message_new(strlen(text), true) : NULL;
+    struct message *message = transport->is_open ? message_new(NULL, strlen(text), true) : NULL;
     if (!message) {
         static const struct wh_error no_memory = {.err = WH_ENOMEM, .text = "out of memory"};
         if (transport->is_open)

@@ -106,7 +106,7 @@ static void read_into(struct wh_slice bytes, size_t limit, size_t step, struct w
 {
     struct ws_reader reader;
     bool goes_on = true;
-    ws_reader_init(&reader, limit);
+    ws_reader_init(&reader, NULL, limit);
     while (goes_on && bytes.len > 0) {
         size_t len = step > 0 ? step : (size_t)wh_random_below(1 + wh_random_below(300));
         len = len < bytes.len ? len : bytes.len;
@@ -561,7 +561,7 @@ static void a_stream_means_the_same_cut_in_three_anywhere(void **state)
         for (size_t second = first; second <= stream.len; second++) {
             struct ws_reader reader;
             struct wh_buf log = {0};
-            ws_reader_init(&reader, LIMIT);
+            ws_reader_init(&reader, NULL, LIMIT);
             (void)(read_piece(&reader, wh_slice(stream.ptr, first), &log) &&
                    read_piece(&reader, wh_slice(stream.ptr + first, second - first), &log) &&
                    read_piece(&reader, wh_slice_from(stream, second), &log));
@@ -578,7 +578,7 @@ static void nothing_is_made_of_no_bytes(void **state)
     struct ws_reader reader;
     struct ws_event event;
     struct wh_slice none = WH_SLICE_ABSENT, half = BYTES("\x81\x02x");
-    ws_reader_init(&reader, LIMIT);
+    ws_reader_init(&reader, NULL, LIMIT);
     ws_read(&reader, &none, &event);
     assert_int_equal(event.kind, WS_EVENT_NONE);
     ws_read(&reader, &half, &event);
