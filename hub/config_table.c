@@ -381,7 +381,7 @@ static const struct wh_option rows[] = {
         "Record calls of the server API as well."),
 
     ROW("demo.enabled", BOOL, 0, AT(demo.enabled), "Serve the demo page at `/` and `/demo`, and let users kill workers (docs/DEMO.md)."),
-    ROW("demo.dir", STRING, 0, AT(demo.dir), "The folder of its files. Empty: the one that was installed with the hub, `../share/wirehub/demo` from the program."),
+    ROW("demo.dir", STRING, 0, AT(demo.dir), "The folder of its files. Empty: `../share/wirehub/demo` from the program, as installed."),
 
     ROW("workers", INTEGER, 0, AT(workers),
         "Processes; 0 is one per core with Redis and one with the memory engine.", .max = 1024),
