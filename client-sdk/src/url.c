@@ -157,7 +157,7 @@ static const char *check_path(struct wh_slice path)
         char c = path.ptr[i];
         if (c == '#')
             return "a WebSocket URL has no #fragment";
-        if (c <= ' ' || c > '~' || memchr("\"<>\\^`", c, 6))
+        if (c <= ' ' || c > '~' || memchr("\"<>\\`", c, 5))
             return "a byte in the path has to be %-encoded";
     }
     return NULL;

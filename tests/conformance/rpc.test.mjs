@@ -46,17 +46,25 @@ async function startProcess(context, service, [command, ...parameters], environm
     const out = await context.redis.cli('PUBSUB', 'NUMSUB', `wh:rpc:alive:${service}`);
     return Number(String(out).split('\n')[1]);
   };
-  const others = await alive();
   const child = spawn(command, parameters, {
     env: { ...process.env, ...environment }, stdio: 'ignore',
   });
-  const ended = new Promise((resolve) => { child.once('exit', resolve); });
+  // Counted here: Redis may still believe in one that has ended.
+  const running = (context.running ??= {});
+  running[service] = (running[service] ?? 0) + 1;
+  const ended = new Promise((resolve) => {
+    child.once('exit', (status) => {
+      running[service] -= 1;
+      resolve(status);
+    });
+  });
   const stop = () => {
     child.kill('SIGTERM');
     return ended;
   };
   context.atEnd(stop);
-  await waitFor(`${command} serves`, async () => await alive() === others + 1);
+  await waitFor(`${command} serves`, async () => await alive() === running[service],
+    { timeout: 30000 });
   return { stop };
 }
 

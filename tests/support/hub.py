@@ -311,6 +311,10 @@ class Hub:
             self._print_log()
             self._directory.cleanup()
         assert not is_hung, "the hub did not end after SIGTERM"
+        # Those whose supervisor was killed end with it, but not in the same instant.
+        deadline = time.monotonic() + (10 if self.exit_code == -signal.SIGKILL else 0)
+        while any(is_running(pid) for pid in workers) and time.monotonic() < deadline:
+            time.sleep(0.01)  # between polls of a bounded wait
         left = [pid for pid in workers if is_running(pid)]
         for pid in left:
             os.kill(pid, signal.SIGKILL)
