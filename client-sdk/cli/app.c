@@ -7,6 +7,7 @@
 
 enum { READ_BYTES = 64 * 1024 };
 
+WH_PRINTF(3, 0)
 static int vcomplain(struct app *app, int status, const char *format, va_list args)
 {
     struct wh_buf text = {0};

@@ -53,7 +53,6 @@ struct connection {
     const struct settings_url *url; /* both the client's: not after it was let go */
     struct service_timer turn;      /* what must not be done inside somebody's call */
     struct service_timer timer;     /* connect time-out, close time-out */
-    bool is_deaf;                   /* what comes is not looked at: the reader has ended */
     bool wants_frames;              /* the engine has some */
     bool wants_ping;
     enum wh_encoding encoding;

@@ -236,7 +236,6 @@ static bool take_event(struct connection *connection,
 /* What ends a connection, outside of the lock. */
 static void end_reading(struct connection *connection, const struct ws_event *event)
 {
-    connection->is_deaf = event->kind != WS_EVENT_CLOSE; /* the reader must not be asked again */
     if (!is_talking(connection))
         return; /* the engine closed it meanwhile */
     if (event->kind == WS_EVENT_CLOSE) {
@@ -276,7 +275,7 @@ static void feed(struct connection *connection, struct wh_slice bytes)
     client_unlock(client);
     if (!goes_on)
         end_reading(connection, &event);
-    if (is_talking(connection) && bytes.len > 0 && !connection->is_deaf) {
+    if (goes_on && is_talking(connection) && bytes.len > 0) {
         keep(connection, bytes);
         if (is_talking(connection) && !connection->transport->is_paused)
             service_timer_start(connection->service, &connection->turn, 0);
@@ -295,7 +294,7 @@ static void feed_kept(struct connection *connection)
 static void watch_for_close(struct connection *connection, struct wh_slice bytes)
 {
     struct ws_event event = {.kind = WS_EVENT_NONE};
-    while (!connection->is_deaf && bytes.len > 0) {
+    while (connection->state == CONNECTION_CLOSING && bytes.len > 0) {
         ws_read(&connection->reader, &bytes, &event);
         if (event.kind == WS_EVENT_NONE)
             return;
@@ -303,8 +302,6 @@ static void watch_for_close(struct connection *connection, struct wh_slice bytes
             message_unref(event.message);
         else if (event.kind == WS_EVENT_CLOSE && connection->out.len == 0)
             connection_kill(connection);
-        if (event.kind >= WS_EVENT_CLOSE)
-            connection->is_deaf = true; /* the reader has ended */
     }
 }
 
@@ -331,7 +328,7 @@ static void read_in(struct connection *connection)
         struct wh_slice bytes = wh_slice(input, (size_t)count);
         if (connection->state == CONNECTION_CLOSING)
             watch_for_close(connection, bytes);
-        else if (!connection->is_deaf)
+        else
             feed(connection, bytes);
     }
     if (is_readable(connection) && stream_has_pending(&connection->stream))

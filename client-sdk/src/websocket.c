@@ -162,6 +162,7 @@ static void end_control(struct ws_reader *reader, struct ws_event *event)
 static bool join_fragments(struct ws_reader *reader, struct ws_event *event)
 {
     struct message *part = reader->message;
+    WH_ASSERT(part);
     wh_buf_append(&reader->fragments, part->bytes, part->len);
     message_unref(part);
     reader->message = NULL;
@@ -203,6 +204,7 @@ static void read_payload(struct ws_reader *reader, struct wh_slice *bytes, struc
 {
     size_t count = bytes->len < reader->left ? bytes->len : reader->left;
     bool is_control = reader->opcode >= WS_CLOSE;
+    WH_ASSERT(is_control || reader->message);
     if (count > 0 && is_control)
         memcpy(reader->control + reader->control_len, bytes->ptr, count);
     else if (count > 0)
@@ -225,11 +227,12 @@ static void read_payload(struct ws_reader *reader, struct wh_slice *bytes, struc
 void ws_read(struct ws_reader *reader, struct wh_slice *bytes, struct ws_event *out_event)
 {
     *out_event = (struct ws_event){.kind = WS_EVENT_NONE};
-    do {
-        if (!reader->is_in_frame && !read_header(reader, bytes, out_event))
-            return;
-        read_payload(reader, bytes, out_event);
-    } while (out_event->kind == WS_EVENT_NONE && bytes->len > 0);
+    if (reader->has_ended)
+        *bytes = WH_SLICE_ABSENT;
+    while (out_event->kind == WS_EVENT_NONE && bytes->len > 0)
+        if (reader->is_in_frame || read_header(reader, bytes, out_event))
+            read_payload(reader, bytes, out_event);
+    reader->has_ended = reader->has_ended || out_event->kind >= WS_EVENT_TOO_BIG;
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */

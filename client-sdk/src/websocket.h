@@ -48,6 +48,7 @@ struct ws_reader {
     char control[WS_CONTROL_BYTES_MAX];
     struct message *message; /* of the frame under way */
     size_t filled;
+    bool has_ended;     /* by one of the last three kinds of event */
     bool has_fragments; /* a message has begun and not ended */
     bool is_text;       /* that message */
     struct wh_buf fragments;
@@ -61,7 +62,7 @@ enum ws_kind {
     WS_EVENT_CLOSE,    /* `code` (WS_STATUS_NONE without one) and reason in `payload` */
     WS_EVENT_TOO_BIG,  /* a message is, or says that it will be, longer than the limit */
     WS_EVENT_BROKEN,   /* no WebSocket: `why`, and the `code` to close with */
-    WS_EVENT_NO_MEMORY /* like the last two the end: the reader must not be asked again */
+    WS_EVENT_NO_MEMORY /* like the last two the end: whatever comes is passed over */
 };
 
 struct ws_event {

@@ -14,8 +14,10 @@
 
 enum { LINE_BYTES_MAX = 1 << 20, PUMP_MS = 1000 };
 
+enum { THREADED, DISPATCH, PUMPED, UV, EV, GLIB };
+
 struct script_loop {
-    enum { THREADED, DISPATCH, PUMPED, UV, EV, GLIB } kind;
+    size_t kind; /* THREADED … */
     struct wh_runtime *runtime;
     struct wh_client *watched[SCRIPT_CLIENTS_MAX];
     size_t watched_count;

@@ -478,7 +478,7 @@ static void on_canceled(struct wh_client *c,
                         void *tally)
 {
     (void)c, (void)e, (void)r, (void)tally;
-    CLAIM(!"a call that was canceled does not call back");
+    CLAIM(false && "a call that was canceled does not call back");
 }
 static void do_cancel(struct run *run)
 {

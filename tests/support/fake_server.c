@@ -72,8 +72,8 @@ static void push_everything(const struct answer *answer)
     static const char *const pushes[] = {
         "\"message\":{\"data\":{\"for\":\"you\"}}",
         "\"channel\":\"server\",\"subscribe\":{\"recoverable\":true,\"epoch\":\"e\",\"offset\":1}",
-        "\"channel\":\"server\",\"pub\":{\"data\":1,\"offset\":2,\"tags\":{\"k\":\"v\"},"
-        "\"info\":{\"user\":\"\\u00fc\",\"client\":\"y\"}}",
+        ("\"channel\":\"server\",\"pub\":{\"data\":1,\"offset\":2,\"tags\":{\"k\":\"v\"},"
+         "\"info\":{\"user\":\"\\u00fc\",\"client\":\"y\"}}"),
         "\"channel\":\"server\",\"join\":{\"info\":{\"user\":\"u\",\"client\":\"y\"}}",
         "\"channel\":\"server\",\"leave\":{\"info\":{\"user\":\"u\",\"client\":\"y\"}}",
         "\"channel\":\"server\",\"unsubscribe\":{\"code\":2000,\"reason\":\"r\"}",

@@ -5,6 +5,8 @@
 #ifndef WH_TEST_LOOP_CLIENT_H
 #define WH_TEST_LOOP_CLIENT_H
 
+#include "common/base/err.h"
+
 #include <wirehub/wirehub.h>
 
 #include <setjmp.h>
@@ -28,6 +30,7 @@ struct loop_client {
     struct wh_token_request *request; /* of the latest, unanswered */
 };
 
+WH_PRINTF(2, 3)
 static inline void loop_say(struct loop_client *loop, const char *format, ...)
 {
     size_t len = strlen(loop->said);
