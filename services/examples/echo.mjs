@@ -31,7 +31,8 @@ async function serve(call) {
 }
 
 const redis = new Redis(process.env.REDIS_URL ?? 'redis://127.0.0.1:6379');
-const [queue, alive] = [redis.duplicate(), redis.duplicate()]; // one waits, one is subscribed
+// One waits, one is subscribed (and must not be asked whether it is ready: a subscriber answers nothing else).
+const [queue, alive] = [redis.duplicate(), redis.duplicate({ enableReadyCheck: false })];
 for (const link of [redis, queue, alive]) link.on('error', (error) => console.error(error.message));
 redis.on('ready', async () => { // at start, and when Redis is back, perhaps empty
   const list = Object.entries(methods).map(([name, [rules]]) => ({ name, ...rules }));
