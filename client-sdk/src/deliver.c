@@ -15,7 +15,7 @@
 #include "client-sdk/src/sub.h"
 #include "client-sdk/src/tokens.h"
 
-enum { BATCH_EVENTS = 128, BATCH_BYTES = 256 * 1024 };
+enum { BATCH_EVENTS = 512, BATCH_BYTES = 256 * 1024 };
 
 struct batch {
     size_t count;
