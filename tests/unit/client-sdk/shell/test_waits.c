@@ -110,7 +110,7 @@ static struct wh_runtime *new_runtime(enum wh_mode mode)
  * for something that has to be read. */
 static void wait_past_the_limit(struct run *run)
 {
-    enum { PUSHES = 300 };
+    enum { PUSHES = 1200 }; /* several batches of deliver.c */
     struct wh_runtime *runtime = new_runtime(WH_MODE_DISPATCH);
     struct wh_client_stats stats = {.size = sizeof stats};
     fake_service_pushes(PUSHES);
