@@ -243,8 +243,9 @@ def test_a_server_that_is_not_there_resets_the_client(proxy, echo):
     echo.listener.close()
     with socket.create_server(("127.0.0.1", 0)) as gone:
         proxy.target_port = gone.getsockname()[1]
-    with dial(proxy.port) as sock, pytest.raises(ConnectionResetError):
-        sock.recv(1)
+    with pytest.raises(ConnectionResetError):  # as early as in the dialling
+        with dial(proxy.port) as sock:
+            sock.recv(1)
 
 
 @pytest.fixture(scope="module")
