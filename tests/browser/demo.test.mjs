@@ -140,8 +140,8 @@ describe('somebody on the page', () => {
       await page.locator('#kill-worker:not(:empty)').waitFor();
       const worker = await text(page, '#kill-worker');
       await waitFor('the kill to be allowed again', async () => {
-        await kill(page, signal);
-        await page.locator('#kill-note:not(:empty)').waitFor();
+        await kill(page, signal); // which disables the button until the hub has answered
+        await page.waitForFunction(() => !document.getElementById('kill-button').disabled);
         return /^Process \d+ answered|Killed process/.test(await text(page, '#kill-note'));
       }, { timeout: 15000, interval: 500 });
       await outage(page).waitFor(PATIENT);
